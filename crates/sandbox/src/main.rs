@@ -1,0 +1,2 @@
+//! The binary `antiphon-sandbox`.
+fn main() {}

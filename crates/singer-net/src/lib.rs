@@ -1,0 +1,1 @@
+//! singer-net
