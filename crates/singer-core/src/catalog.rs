@@ -1,0 +1,1 @@
+//! The catalog: which streams and fields there are, and which of them a person wants.
