@@ -1,1 +1,11 @@
-//! singer-runtime
+//! The process around a Singer tap or target.
+//!
+//! A connector implements [`tap::Tap`] or [`target::Target`] and hands the type to [`tap::main`] or
+//! [`target::main`]. Everything that is the same for all connectors is here: command line, config,
+//! secrets, stdin and stdout, catalogs, states, batches, rejects, signals, logs, metrics, exit codes.
+//! A connector never prints and never reads the command line.
+
+pub mod context;
+pub mod setting;
+pub mod tap;
+pub mod target;

@@ -1,0 +1,107 @@
+//! The tap trait, and the entry point of a tap's binary.
+//!
+//! The runtime owns the run: it loads config, catalog and state, discovers, plans, writes SCHEMA,
+//! merges bookmarks into STATE, reads several streams side by side, and stops on request. A tap
+//! connects, lists its streams, and reads one stream at a time into an [`Output`].
+
+use std::future::Future;
+
+use serde_json::{Map, Value};
+
+use crate::context::Context;
+use crate::setting::Settings;
+
+/// A source of records.
+pub trait Tap: Sized + Send + Sync + 'static {
+    /// The binary's name, `tap-…`.
+    const NAME: &'static str;
+    /// One sentence for `--help` and `--about`.
+    const DESCRIPTION: &'static str;
+    /// The connector's own settings.
+    type Config: Settings;
+
+    /// Builds clients and proves nothing yet: no data is read.
+    fn connect(
+        config: Self::Config,
+        context: Context,
+    ) -> impl Future<Output = anyhow::Result<Self>> + Send;
+
+    /// Makes the cheapest calls that need the same rights as a sync; says in one line what works.
+    fn check(&self) -> impl Future<Output = anyhow::Result<String>> + Send;
+
+    /// Lists the streams with schema, keys and possible replication keys. A stream that cannot be
+    /// read becomes a problem and does not stop the rest.
+    fn discover(&self, scope: &Scope) -> impl Future<Output = anyhow::Result<Discovery>> + Send;
+
+    /// Reads one stream from its bookmark to its end. Called for several streams side by side, at
+    /// most `--jobs` at once. An error of the kinds `Auth`, `Config`, `Interrupted` stops the run,
+    /// any other only this stream.
+    fn read(
+        &self,
+        plan: &Plan,
+        out: &mut Output,
+    ) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// What discovery looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Every stream that the config allows.
+    All,
+    /// These streams alone, by `tap_stream_id`: the selected ones at the start of a sync.
+    Streams(Vec<String>),
+}
+
+/// What discovery found.
+#[derive(Debug, Default)]
+pub struct Discovery {
+    /// The streams, in the order in which a catalog shows them.
+    pub streams: Vec<singer_core::catalog::Entry>,
+    /// Streams (by `tap_stream_id`) that exist and cannot be read, with the reason.
+    pub problems: Vec<(String, anyhow::Error)>,
+}
+
+/// What is to be read of one stream: the catalog, the state and the source's schema put together.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// `tap_stream_id`.
+    pub id: String,
+    /// The name in the messages.
+    pub stream: String,
+    /// The stream as the source has it now, with the selection of the catalog.
+    pub entry: singer_core::catalog::Entry,
+    /// The selected fields in the source's order, keys included.
+    pub fields: Vec<String>,
+    /// The JSON schema of the selected fields, as the SCHEMA message will show it.
+    pub schema: Value,
+    /// The key, empty if there is none.
+    pub key_properties: Vec<String>,
+    /// Full table or incremental.
+    pub replication: Replication,
+    /// The bookmark of this stream from the state, whatever the tap itself put there; empty at first.
+    pub bookmark: Map<String, Value>,
+    /// The start of the run.
+    pub started_at: chrono::DateTime<chrono::Utc>,
+}
+
+/// How a stream is read.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Replication {
+    /// The whole table. The version is that of the interrupted load if the bookmark holds one that
+    /// can be resumed, else a new one.
+    FullTable {
+        /// Goes into every RECORD and into ACTIVATE_VERSION at the end.
+        version: i64,
+    },
+    /// Rows from a key's value on.
+    Incremental {
+        /// The replication key.
+        key: String,
+        /// `replication_key_value` of the bookmark if it was made for this key, else `start_date`
+        /// if the key is a time, else nothing.
+        start: Option<Value>,
+    },
+}
+
+mod emit;
+pub use emit::Output;
