@@ -55,7 +55,10 @@ impl Binaries {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "PATH says where programs are found, it is no setting")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "PATH says where programs are found, it is no setting"
+)]
 fn path_folders() -> Vec<PathBuf> {
     match std::env::var_os("PATH") {
         Some(path) => std::env::split_paths(&path).collect(),
@@ -79,9 +82,11 @@ fn expand(pattern: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Reads "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)"; of a beta, its number counts as the minor one.
+/// Reads "postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)"; a beta counts as minor version 0.
 fn parse_version(line: &str) -> Option<(u32, u32)> {
-    let word = line.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let word = line
+        .split_whitespace()
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
     let mut numbers = word.split(|c: char| !c.is_ascii_digit()).map(str::parse);
     let major = numbers.next()?.ok()?;
     Some((major, numbers.next().and_then(Result::ok).unwrap_or(0)))
@@ -93,8 +98,14 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_what_the_server_prints() {
-        assert_eq!(parse_version("postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)"), Some((15, 8)));
-        assert_eq!(parse_version("postgres (PostgreSQL) 19beta1"), Some((19, 1)));
+        assert_eq!(
+            parse_version("postgres (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)"),
+            Some((15, 8))
+        );
+        assert_eq!(
+            parse_version("postgres (PostgreSQL) 19beta1"),
+            Some((19, 0))
+        );
         assert_eq!(parse_version("nothing"), None);
     }
 
@@ -110,8 +121,14 @@ mod tests {
 
     #[test]
     fn newer_versions_win() {
-        let old = Binaries { version: (9, 6), folder: "/b".into() };
-        let new = Binaries { version: (15, 2), folder: "/a".into() };
+        let old = Binaries {
+            version: (9, 6),
+            folder: "/b".into(),
+        };
+        let new = Binaries {
+            version: (15, 2),
+            folder: "/a".into(),
+        };
         assert!(new > old);
     }
 }

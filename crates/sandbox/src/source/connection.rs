@@ -27,8 +27,18 @@ pub struct Connection {
 
 impl fmt::Debug for Connection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, dbname, user, schema, password: _ } = self;
-        write!(formatter, "Connection({user}@{host}:{port}/{dbname}, schema {schema})")
+        let Self {
+            host,
+            port,
+            dbname,
+            user,
+            schema,
+            password: _,
+        } = self;
+        write!(
+            formatter,
+            "Connection({user}@{host}:{port}/{dbname}, schema {schema})"
+        )
     }
 }
 
@@ -42,7 +52,10 @@ impl Connection {
             [] => "127.0.0.1".to_owned(),
             _ => bail!("the database URL names several hosts; one is supported"),
         };
-        let user = config.get_user().context("the database URL names no user")?.to_owned();
+        let user = config
+            .get_user()
+            .context("the database URL names no user")?
+            .to_owned();
         Ok(Self {
             host,
             port: config.get_ports().first().copied().unwrap_or(5432),

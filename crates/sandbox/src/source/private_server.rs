@@ -137,10 +137,16 @@ impl PrivateServer {
     pub async fn create_database(&self, name: &str) -> Result<Connection> {
         let session = self.connection.connect().await?;
         session
-            .batch_execute(&format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\"")))
+            .batch_execute(&format!(
+                "CREATE DATABASE \"{}\"",
+                name.replace('"', "\"\"")
+            ))
             .await
             .with_context(|| format!("cannot create database `{name}`"))?;
-        Ok(Connection { dbname: name.to_owned(), ..self.connection.clone() })
+        Ok(Connection {
+            dbname: name.to_owned(),
+            ..self.connection.clone()
+        })
     }
 
     /// Stops the server, removes its folder and waits for both.
@@ -174,10 +180,19 @@ impl PrivateServer {
 
         let mut command = Command::new("/bin/sh");
         command.args(["-c", GUARDIAN, "antiphon-postgres"]);
-        command.arg(&binaries.folder).arg(&folder.path).arg(options.authentication.method());
+        command
+            .arg(&binaries.folder)
+            .arg(&folder.path)
+            .arg(options.authentication.method());
         command.args(server_arguments(&folder.path, port, options));
-        command.env("LC_ALL", "C").current_dir(&folder.path).process_group(0);
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .env("LC_ALL", "C")
+            .current_dir(&folder.path)
+            .process_group(0);
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         if let Some(owner) = &folder.owner {
             command.uid(owner.user).gid(owner.group);
         }
@@ -216,13 +231,22 @@ impl PrivateServer {
             }
             thread::sleep(POLL_PAUSE);
         }
-        bail!("PostgreSQL did not start within {} s", START_PATIENCE.as_secs())
+        bail!(
+            "PostgreSQL did not start within {} s",
+            START_PATIENCE.as_secs()
+        )
     }
 
     async fn prepare(&self) -> Result<()> {
-        let maintenance = Connection { dbname: "postgres".to_owned(), ..self.connection.clone() };
+        let maintenance = Connection {
+            dbname: "postgres".to_owned(),
+            ..self.connection.clone()
+        };
         let session = maintenance.connect().await?;
-        session.batch_execute("CREATE DATABASE antiphon").await.context("cannot create database")?;
+        session
+            .batch_execute("CREATE DATABASE antiphon")
+            .await
+            .context("cannot create database")?;
         session.close().await
     }
 }
@@ -306,8 +330,14 @@ fn private_folder() -> Result<PrivateFolder> {
         .mode(0o700)
         .create(&path)
         .with_context(|| format!("cannot create `{}`", path.display()))?;
-    let user = fs::metadata(&path).with_context(|| format!("cannot read `{}`", path.display()))?.uid();
-    let owner = if user == 0 { Some(unprivileged_account()?) } else { None };
+    let user = fs::metadata(&path)
+        .with_context(|| format!("cannot read `{}`", path.display()))?
+        .uid();
+    let owner = if user == 0 {
+        Some(unprivileged_account()?)
+    } else {
+        None
+    };
     if let Some(owner) = &owner {
         chown(&path, Some(owner.user), Some(owner.group))
             .with_context(|| format!("cannot hand over `{}`", path.display()))?;
@@ -321,7 +351,11 @@ fn temporary_root() -> PathBuf {
     let open_to_all = folder
         .ancestors()
         .all(|part| fs::metadata(part).is_ok_and(|data| data.permissions().mode() & 0o001 != 0));
-    if open_to_all { folder } else { PathBuf::from("/tmp") }
+    if open_to_all {
+        folder
+    } else {
+        PathBuf::from("/tmp")
+    }
 }
 
 fn unprivileged_account() -> Result<Owner> {
@@ -333,15 +367,23 @@ fn unprivileged_account() -> Result<Owner> {
 }
 
 fn account(accounts: &str, name: &str) -> Option<Owner> {
-    let fields: Vec<&str> =
-        accounts.lines().map(|line| line.split(':').collect()).find(|fields: &Vec<&str>| fields[0] == name)?;
-    Some(Owner { user: fields.get(2)?.parse().ok()?, group: fields.get(3)?.parse().ok()? })
+    let fields: Vec<&str> = accounts
+        .lines()
+        .map(|line| line.split(':').collect())
+        .find(|fields: &Vec<&str>| fields[0] == name)?;
+    Some(Owner {
+        user: fields.get(2)?.parse().ok()?,
+        group: fields.get(3)?.parse().ok()?,
+    })
 }
 
 fn free_port() -> Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot find a free port on 127.0.0.1")?;
-    Ok(listener.local_addr().context("cannot read the free port")?.port())
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .context("cannot find a free port on 127.0.0.1")?;
+    Ok(listener
+        .local_addr()
+        .context("cannot read the free port")?
+        .port())
 }
 
 fn random_password() -> Result<String> {
@@ -354,7 +396,11 @@ fn random_password() -> Result<String> {
 
 fn server_arguments(folder: &Path, port: u16, options: &PrivateServerOptions) -> Vec<String> {
     let sockets = folder.to_string_lossy();
-    let sockets = if sockets.len() <= SOCKET_FOLDER_BYTES { &*sockets } else { "" };
+    let sockets = if sockets.len() <= SOCKET_FOLDER_BYTES {
+        &*sockets
+    } else {
+        ""
+    };
     let mut settings = vec![
         ("port", port.to_string()),
         ("listen_addresses", "127.0.0.1".to_owned()),
@@ -372,8 +418,13 @@ fn server_arguments(folder: &Path, port: u16, options: &PrivateServerOptions) ->
         settings.push(("ssl_key_file", file("server.key")));
     }
     let own = settings.iter().map(|(name, value)| (*name, value.as_str()));
-    let further = options.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    own.chain(further).flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+    let further = options
+        .settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    own.chain(further)
+        .flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")])
+        .collect()
 }
 
 fn read_log(folder: &Path) -> String {

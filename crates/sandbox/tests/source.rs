@@ -1,0 +1,260 @@
+//! The source database against real servers. Where the machine has no PostgreSQL each test says
+//! so and passes; the embedded server is tested where it was built already.
+
+use sandbox::source::{
+    Authentication, Binaries, Connection, DataPlan, Kind, PrivateServer, PrivateServerOptions,
+    ServerKind, Source, SourceChoice, SourceOptions,
+};
+
+fn no_server() -> bool {
+    let missing = Binaries::find().is_none();
+    if missing {
+        println!("skipped: no PostgreSQL server on this machine");
+    }
+    missing
+}
+
+fn options(rows: u64) -> SourceOptions {
+    SourceOptions {
+        source: Some(SourceChoice::Found),
+        source_rows: rows,
+        ..SourceOptions::default()
+    }
+}
+
+async fn number(connection: &Connection, query: &str) -> i64 {
+    let session = connection.connect().await.unwrap();
+    let value = session.query_one(query, &[]).await.unwrap().get(0);
+    session.close().await.unwrap();
+    value
+}
+
+#[tokio::test]
+async fn a_private_server_leaves_nothing_behind() {
+    if no_server() {
+        return;
+    }
+    let server = PrivateServer::start(PrivateServerOptions::default())
+        .await
+        .unwrap();
+    let connection = server.connection().clone();
+    let folder: String = {
+        let session = connection.connect().await.unwrap();
+        session
+            .query_one("SELECT current_setting('data_directory')", &[])
+            .await
+            .unwrap()
+            .get(0)
+    };
+    let own = server.create_database("odd \"name\"").await.unwrap();
+    assert_eq!(
+        number(
+            &own,
+            "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        )
+        .await,
+        0
+    );
+    server.stop();
+    assert!(connection.connect().await.is_err());
+    assert!(!std::path::Path::new(&folder).exists());
+    assert!(!std::path::Path::new(&folder).parent().unwrap().exists());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_refused_by_every_authentication() {
+    if no_server() {
+        return;
+    }
+    for authentication in [
+        Authentication::Scram,
+        Authentication::Md5,
+        Authentication::ClearText,
+    ] {
+        let options = PrivateServerOptions {
+            authentication,
+            ..PrivateServerOptions::default()
+        };
+        let server = PrivateServer::start(options).await.unwrap();
+        server.connection().connect().await.unwrap();
+        let wrong = Connection {
+            password: "wrong".to_owned(),
+            ..server.connection().clone()
+        };
+        assert!(wrong.connect().await.is_err(), "{authentication:?}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_offered_with_a_certificate_that_its_own_authority_signed() {
+    if no_server() {
+        return;
+    }
+    let names = ["localhost", "127.0.0.1"].map(str::to_owned).to_vec();
+    let options = PrivateServerOptions {
+        certificate_names: names,
+        ..Default::default()
+    };
+    let server = PrivateServer::start(options).await.unwrap();
+    let on = "SELECT count(*) FROM pg_settings WHERE name = 'ssl' AND setting = 'on'";
+    assert_eq!(number(server.connection(), on).await, 1);
+    let ca_file = std::fs::read_to_string(server.ca_file().unwrap()).unwrap();
+    assert!(ca_file.contains("BEGIN CERTIFICATE"));
+}
+
+#[tokio::test]
+async fn the_sample_data_is_what_the_plan_says() {
+    if no_server() {
+        return;
+    }
+    let source = sandbox::source::start(&options(2_000)).await.unwrap();
+    assert!(matches!(source.kind(), ServerKind::Found(_)));
+    sample_data_is_complete(&source).await;
+    source.stop().await.unwrap();
+}
+
+async fn sample_data_is_complete(source: &Source) {
+    let connection = source.connection();
+    let plan = DataPlan {
+        seed: 1,
+        visitors: 2_000,
+    };
+    assert_eq!(source.plan(), plan);
+    let session = connection.connect().await.unwrap();
+    let count = async |query: &str| -> i64 { session.query_one(query, &[]).await.unwrap().get(0) };
+    assert_eq!(count("SELECT count(*) FROM visitor").await, 2_000);
+    assert_eq!(count("SELECT count(*) FROM account").await, 400);
+    assert!(count("SELECT count(*) FROM invoice").await > 400);
+    assert_eq!(count("SELECT count(*) FROM audit_event").await, 400);
+    assert!(count("SELECT count(*) FROM active_visitor").await > 1_000);
+    assert_eq!(
+        count("SELECT count(*) FROM visitor v JOIN account a ON a.id = v.account_id").await,
+        2_000
+    );
+    for nullable in ["last_login", "nps", "score", "bio"] {
+        let nulls = count(&format!(
+            "SELECT count(*) FROM visitor WHERE {nullable} IS NULL"
+        ))
+        .await;
+        assert!(nulls > 0 && nulls < 2_000, "{nullable}: {nulls}");
+    }
+    for odd in [
+        r"name LIKE E'%\n%'",
+        r#"name LIKE '%"%'"#,
+        r"name = E'\\N'",
+        "name ~ '[א-ת؀-ۿ]'",
+    ] {
+        assert!(
+            count(&format!("SELECT count(*) FROM account WHERE {odd}")).await > 0,
+            "{odd}"
+        );
+    }
+    let ids: Vec<String> = source.known_ids(Kind::Account).collect();
+    let known = session
+        .query_one(
+            "SELECT count(*) FROM account WHERE id = ANY ($1::text[]::uuid[])",
+            &[&ids],
+        )
+        .await
+        .unwrap();
+    assert_eq!(known.get::<_, i64>(0), 392);
+    session.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn changes_get_a_newer_time_than_anything_loaded() {
+    if no_server() {
+        return;
+    }
+    let source = sandbox::source::start(&options(1_000)).await.unwrap();
+    let newest = "SELECT extract(epoch FROM max(updated_at))::bigint FROM visitor";
+    let before = number(source.connection(), newest).await;
+    let report = source.change(100).await.unwrap();
+    assert_eq!((report.accounts_updated, report.visitors_updated), (9, 89));
+    assert_eq!((report.accounts_inserted, report.visitors_inserted), (0, 2));
+    let changed = |table: &str| {
+        format!(
+            "SELECT count(*) FROM {table} WHERE updated_at > to_timestamp({before}) + interval '1 s'"
+        )
+    };
+    assert_eq!(number(source.connection(), &changed("visitor")).await, 91);
+    assert_eq!(
+        number(source.connection(), "SELECT count(*) FROM visitor").await,
+        1_002
+    );
+    let again = source.change(100).await.unwrap();
+    assert_eq!(again.visitors_inserted, 2);
+}
+
+#[tokio::test]
+async fn updates_go_on_while_the_source_lives() {
+    if no_server() {
+        return;
+    }
+    let options = SourceOptions {
+        source_updates: 50,
+        ..options(500)
+    };
+    let source = sandbox::source::start(&options).await.unwrap();
+    let changed = "SELECT count(*) FROM visitor WHERE updated_at > now() - interval '1 hour'";
+    for _ in 0..200 {
+        if number(source.connection(), changed).await > 0 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("nothing changed within ten seconds");
+}
+
+#[tokio::test]
+async fn a_given_database_keeps_what_is_its_own() {
+    if no_server() {
+        return;
+    }
+    let server = PrivateServer::start(PrivateServerOptions::default())
+        .await
+        .unwrap();
+    let given = SourceOptions {
+        source: Some(SourceChoice::Auto),
+        source_url: Some(server.url()),
+        ..options(100)
+    };
+    let session = server.connection().connect().await.unwrap();
+    session
+        .batch_execute("CREATE TABLE account (id int)")
+        .await
+        .unwrap();
+
+    // Twice, because the second start replaces what a killed first one left behind.
+    let killed = sandbox::source::start(&given).await.unwrap();
+    assert_eq!(killed.kind(), ServerKind::External);
+    assert!(
+        !killed
+            .describe()
+            .to_string()
+            .contains(&server.connection().password)
+    );
+    drop(killed);
+    let source = sandbox::source::start(&given).await.unwrap();
+    let loaded = "SELECT count(*) FROM antiphon_demo.account";
+    assert_eq!(number(server.connection(), loaded).await, 20);
+    source.stop().await.unwrap();
+    let schemas = "SELECT count(*) FROM pg_namespace WHERE nspname = 'antiphon_demo'";
+    assert_eq!(number(server.connection(), schemas).await, 0);
+    assert_eq!(
+        number(server.connection(), "SELECT count(*) FROM public.account").await,
+        0
+    );
+
+    session
+        .batch_execute("CREATE SCHEMA antiphon_demo")
+        .await
+        .unwrap();
+    let error = sandbox::source::start(&given).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("was not made by antiphon-sandbox"),
+        "{error:#}"
+    );
+}
