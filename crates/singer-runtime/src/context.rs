@@ -5,8 +5,141 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use singer_core::{Result, Secret, SecretSource};
 
+use crate::clock::Clock;
+use crate::secret;
+use crate::stop::Stop;
+
 /// Handed to a connector when it connects; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Context {
     inner: Arc<Inner>,
+}
+
+#[derive(Clone, Debug)]
+struct Inner {
+    binary: String,
+    run_id: String,
+    started_at: DateTime<Utc>,
+    clock: Clock,
+    stop: Stop,
+    user_agent: String,
+    dry_run: DryRun,
+    switches: Vec<String>,
+}
+
+/// Whether the run only shows what it would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DryRun {
+    /// It writes.
+    No,
+    /// It reads and plans, and writes nothing.
+    Yes,
+}
+
+impl Context {
+    /// A context with a new run id; the runtime makes one for each process, tests make their own.
+    pub fn new(binary: &str, clock: Clock, stop: Stop) -> Self {
+        let started_at = clock.now();
+        let run_id = format!(
+            "{}-{:x}",
+            started_at.format("%Y%m%dT%H%M%S%.3fZ"),
+            std::process::id()
+        );
+        Self {
+            inner: Arc::new(Inner {
+                user_agent: format!("{binary}/{}", env!("CARGO_PKG_VERSION")),
+                binary: binary.to_owned(),
+                run_id,
+                started_at,
+                clock,
+                stop,
+                dry_run: DryRun::No,
+                switches: Vec::new(),
+            }),
+        }
+    }
+
+    /// A context for a test: the system's clock, nobody who stops it.
+    pub fn for_tests(binary: &str) -> Self {
+        Self::new(binary, Clock::system(), Stop::default())
+    }
+
+    /// The same context with the user agent of the config.
+    #[must_use]
+    pub fn with_user_agent(self, user_agent: &str) -> Self {
+        self.changed(|inner| user_agent.clone_into(&mut inner.user_agent))
+    }
+
+    /// The same context for a dry run or for a real one.
+    #[must_use]
+    pub fn with_dry_run(self, dry_run: DryRun) -> Self {
+        self.changed(|inner| inner.dry_run = dry_run)
+    }
+
+    /// The same context with the switches of the command line, by the names of their settings.
+    #[must_use]
+    pub fn with_switches(self, switches: Vec<String>) -> Self {
+        self.changed(|inner| inner.switches = switches)
+    }
+
+    /// The binary's name.
+    pub fn binary(&self) -> &str {
+        &self.inner.binary
+    }
+
+    /// The run's id: unique on this machine, sorts by time.
+    pub fn run_id(&self) -> &str {
+        &self.inner.run_id
+    }
+
+    /// When the run began.
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.inner.started_at
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.inner.clock.now()
+    }
+
+    /// The wish to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.inner.stop
+    }
+
+    /// The user agent for requests: the config's `user_agent`, else the binary and its version.
+    pub fn user_agent(&self) -> &str {
+        &self.inner.user_agent
+    }
+
+    /// Whether the run is to send no write (`--dry-run`).
+    pub fn dry_run(&self) -> bool {
+        self.inner.dry_run == DryRun::Yes
+    }
+
+    /// Whether the command line had the switch of this setting (see [`crate::setting::Flag::Switch`]).
+    pub fn switch(&self, setting: &str) -> bool {
+        self.inner.switches.iter().any(|name| name == setting)
+    }
+
+    /// Reads a secret from where the config says that it is. To be called again when the service
+    /// says that the secret is no longer good.
+    ///
+    /// The error is of kind `Config` and names the place, never the value.
+    pub async fn secret(&self, source: &SecretSource) -> Result<Secret> {
+        secret::read(source).await
+    }
+
+    fn changed(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.inner);
+        change(&mut inner);
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
 }

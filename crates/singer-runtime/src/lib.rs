@@ -5,7 +5,11 @@
 //! secrets, stdin and stdout, catalogs, states, batches, rejects, signals, logs, metrics, exit codes.
 //! A connector never prints and never reads the command line.
 
+pub mod clock;
 pub mod context;
 pub mod setting;
+pub mod stop;
 pub mod tap;
 pub mod target;
+
+mod secret;

@@ -17,6 +17,10 @@ pub trait Tap: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One sentence for `--help` and `--about`.
     const DESCRIPTION: &'static str;
+    /// Its version.
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    /// Command lines with a word on each, for the end of `--help`.
+    const EXAMPLES: &'static str = "";
     /// The connector's own settings.
     type Config: Settings;
 

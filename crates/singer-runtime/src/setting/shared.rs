@@ -1,0 +1,69 @@
+//! The settings that all connectors of a sort share: names, defaults and words stand here once.
+
+use serde_json::json;
+
+use super::{Setting, Shape};
+
+/// Where a time-based replication starts when there is no bookmark; every tap has it.
+pub fn start_date() -> Setting {
+    Setting::date_time("start_date")
+        .about("Where an incremental stream starts when the state has no bookmark for it.")
+}
+
+/// The user agent of requests; every tap has it.
+pub fn user_agent() -> Setting {
+    Setting::text("user_agent")
+        .about("The user agent of requests; the binary's name and version if left out.")
+}
+
+/// What every connector that speaks HTTP takes. A connector adds its own base URLs.
+pub fn http() -> Vec<Setting> {
+    vec![
+        Setting::integer("attempts")
+            .default(5)
+            .flag()
+            .about("How often a request is tried before it counts as failed."),
+        Setting::number("request_timeout_seconds")
+            .default(60)
+            .about("How long one request may take."),
+        Setting::text("proxy")
+            .about("The proxy for all requests, such as `http://proxy:3128`; the environment's proxy if left out."),
+        Setting::text("ca_file")
+            .about("A PEM file of certificate authorities to trust beside the system's."),
+    ]
+}
+
+/// What every target takes beside its own settings; the runtime adds and reads them. `streams` is
+/// not among them, since what stands in it is the target's own.
+pub fn target_settings() -> Vec<Setting> {
+    vec![
+        Setting::object(
+            "batch",
+            vec![
+                Setting::integer("max_records").about("Records in a batch at most."),
+                Setting::integer("max_bytes").about("Bytes of records in a batch at most."),
+                Setting::number("max_age_seconds")
+                    .about("How long a record waits for its batch to fill."),
+            ],
+        )
+        .about("How large a batch may be; each target has its own defaults and its service's limits."),
+        Setting::integer("parallel").about("Requests or jobs in flight at most."),
+        Setting::text("rejects_path").about(
+            "Where refused records are written; `<binary>.rejects.jsonl` in the working folder if left out.",
+        ),
+        Setting::new(
+            "max_rejects",
+            Shape::Either(vec![Shape::Integer, Shape::Text]),
+        )
+        .about("How many records may be refused before the run fails: a number or a percentage such as `\"5%\"`; no limit if left out."),
+        Setting::boolean("add_record_metadata")
+            .default(json!(false))
+            .about("Adds the `_sdc_*` columns to every record."),
+        Setting::boolean("validate_records")
+            .default(json!(true))
+            .about("Checks every record against its schema."),
+        Setting::boolean("allow_empty")
+            .default(json!(false))
+            .about("Lets a full table without any record delete or clear what the destination has."),
+    ]
+}
