@@ -11,10 +11,12 @@ pub mod catalog;
 pub mod error;
 pub mod line;
 pub mod message;
+pub mod number;
 pub mod scan;
 pub mod schema;
 pub mod secret;
 pub mod state;
+pub mod validate;
 pub mod value;
 
 pub use error::{Error, Kind, Result};

@@ -151,7 +151,7 @@ pub fn parse<'a, 'l>(
         {
             return Ok(Line::Reject(RejectLine {
                 stream: string(line, stream, "stream")?,
-                record: part(object(record, "record")?),
+                record: part(object(line, record, "record")?),
                 key: envelope.key.map_or("null", part),
                 attempts: envelope
                     .attempts
@@ -175,8 +175,12 @@ pub fn parse<'a, 'l>(
 
     if kind.eq_ignore_ascii_case("RECORD") {
         let stream = stream()?;
-        let record = object(needed(envelope.record, "record")?, "record")?;
-        let mut scanned = scanned == Some(record.start);
+        let record = object(line, needed(envelope.record, "record")?, "record")?;
+        // A `stream` that comes again behind the record may name another layout.
+        let mut scanned = scanned == Some(record.start)
+            && envelope
+                .stream
+                .is_some_and(|stream| stream.start < record.start);
         if !scanned && let Some(layout) = layout(&stream) {
             fields
                 .scan(line, record.start, layout)
@@ -202,7 +206,7 @@ pub fn parse<'a, 'l>(
     } else if kind.eq_ignore_ascii_case("SCHEMA") {
         Ok(Line::Schema {
             stream: stream()?,
-            schema: part(object(needed(envelope.schema, "schema")?, "schema")?),
+            schema: part(object(line, needed(envelope.schema, "schema")?, "schema")?),
             key_properties: envelope.key_properties.map(part),
             bookmark_properties: envelope.bookmark_properties.map(part),
         })
@@ -339,8 +343,9 @@ fn string<'a>(line: &'a [u8], span: Span, name: &str) -> Result<Cow<'a, str>> {
     }
 }
 
-fn object(span: Span, name: &str) -> Result<Span> {
-    if span.kind == ValueKind::Object {
+/// An object by its first byte: one that holds a `NaN` is an object here still.
+fn object(line: &[u8], span: Span, name: &str) -> Result<Span> {
+    if line.get(span.start) == Some(&b'{') {
         Ok(span)
     } else {
         Err(Error::protocol(format!(
@@ -419,6 +424,22 @@ mod tests {
         let line =
             r#"{"type":"RECORD","stream":"s","record":{"id":1,"n":2},"record":{"id":3,"n":4}}"#;
         assert_eq!(read(line), "3|4");
+    }
+
+    #[test]
+    fn a_stream_that_comes_twice_counts_the_last_time() {
+        assert_eq!(
+            read(r#"{"type":"RECORD","stream":"s","record":{"id":1},"stream":"other"}"#),
+            "-"
+        );
+        assert_eq!(
+            read(r#"{"type":"RECORD","stream":"other","stream":"s","record":{"id":1,"n":NaN}}"#),
+            "1|NaN"
+        );
+        assert_eq!(
+            read(r#"{"type":"RECORD","record":{"id":1,"n":NaN},"stream":"s"}"#),
+            "1|NaN"
+        );
     }
 
     #[test]

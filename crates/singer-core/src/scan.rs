@@ -28,7 +28,8 @@ pub enum ValueKind {
     Array,
     /// An object.
     Object,
-    /// `NaN`, `Infinity` or `-Infinity`: not JSON, but Python taps write them. No schema accepts it.
+    /// `NaN`, `Infinity` or `-Infinity`, or an array or object that holds one: not JSON, but Python
+    /// taps write them. No schema accepts it.
     NotFinite,
 }
 
@@ -306,11 +307,24 @@ pub fn scan_value(bytes: &[u8], at: usize, depth: u32) -> Result<Span, ScanError
         Some(b'n') => (literal(bytes, at, b"null")?, ValueKind::Null),
         Some(b't') => (literal(bytes, at, b"true")?, ValueKind::Boolean),
         Some(b'f') => (literal(bytes, at, b"false")?, ValueKind::Boolean),
-        Some(b'{') => (
-            scan_object(bytes, at, depth + 1, |_, _| {})?,
-            ValueKind::Object,
-        ),
-        Some(b'[') => (scan_array(bytes, at, depth + 1, |_| {})?, ValueKind::Array),
+        Some(b'{') => {
+            let mut kind = ValueKind::Object;
+            let end = scan_object(bytes, at, depth + 1, |_, value| {
+                if value.kind == ValueKind::NotFinite {
+                    kind = ValueKind::NotFinite;
+                }
+            })?;
+            (end, kind)
+        }
+        Some(b'[') => {
+            let mut kind = ValueKind::Array;
+            let end = scan_array(bytes, at, depth + 1, |value| {
+                if value.kind == ValueKind::NotFinite {
+                    kind = ValueKind::NotFinite;
+                }
+            })?;
+            (end, kind)
+        }
         Some(b'N') => (literal(bytes, at, b"NaN")?, ValueKind::NotFinite),
         Some(b'I') => (literal(bytes, at, b"Infinity")?, ValueKind::NotFinite),
         None => {
@@ -593,7 +607,9 @@ mod tests {
     #[test]
     fn not_finite_numbers_are_seen_and_named() {
         assert_eq!(whole("NaN"), Ok(ValueKind::NotFinite));
-        assert_eq!(whole("[-Infinity]"), Ok(ValueKind::Array));
+        assert_eq!(whole("-Infinity"), Ok(ValueKind::NotFinite));
+        assert_eq!(whole(r#"[{"a":[-Infinity]}]"#), Ok(ValueKind::NotFinite));
+        assert_eq!(whole(r#"["NaN"]"#), Ok(ValueKind::Array));
     }
 
     #[test]

@@ -62,25 +62,76 @@ impl TypeSet {
         })
     }
 
-    /// The types that a JSON schema admits: `type` as a word or a list; through `anyOf`, `oneOf` and
-    /// `allOf`; everything where nothing is said.
+    /// The types that are in both sets; a number may be an integer.
+    #[must_use]
+    pub fn intersection(self, other: Self) -> Self {
+        Self(self.widened().0 & other.widened().0)
+    }
+
+    /// The types that a JSON schema admits: `type` as a word or a list; else through `anyOf`,
+    /// `oneOf` (what any of them admits) and `allOf` (what all of them admit); everything where
+    /// nothing is said, or a word that JSON Schema does not know.
     pub fn of(schema: &Value) -> Self {
-        match schema.get("type") {
-            Some(Value::String(name)) => Self::by_name(name).unwrap_or(Self::ANY),
-            Some(Value::Array(names)) => names
-                .iter()
-                .map(|name| name.as_str().and_then(Self::by_name).unwrap_or_default())
-                .fold(Self::default(), Self::union),
-            _ => ["anyOf", "oneOf", "allOf"]
-                .iter()
-                .find_map(|word| schema.get(word)?.as_array())
-                .map_or(Self::ANY, |options| {
-                    options
-                        .iter()
-                        .map(Self::of)
-                        .fold(Self::default(), Self::union)
-                }),
+        if let Some(types) = Self::named(schema) {
+            return types;
         }
+        let options = |word: &str| schema.get(word).and_then(Value::as_array);
+        if let Some(options) = options("anyOf").or_else(|| options("oneOf")) {
+            return options
+                .iter()
+                .map(Self::of)
+                .fold(Self::default(), Self::union);
+        }
+        match options("allOf") {
+            Some(parts) => parts
+                .iter()
+                .map(Self::of)
+                .fold(Self::ANY, Self::intersection),
+            None => Self::ANY,
+        }
+    }
+
+    /// The types that the word `type` itself names, if the schema has it.
+    pub(crate) fn named(schema: &Value) -> Option<Self> {
+        match schema.get("type")? {
+            Value::String(name) => Some(Self::by_name(name).unwrap_or(Self::ANY)),
+            Value::Array(names) => Some(
+                names
+                    .iter()
+                    .map(|name| name.as_str().and_then(Self::by_name).unwrap_or(Self::ANY))
+                    .fold(Self::default(), Self::union),
+            ),
+            _ => None,
+        }
+    }
+
+    /// The same set, with `integer` wherever there is `number`.
+    pub(crate) fn widened(self) -> Self {
+        if self.contains(Self::NUMBER) {
+            self.union(Self::INTEGER)
+        } else {
+            self
+        }
+    }
+
+    /// The names of the types, for people: "integer or null".
+    pub fn names(self) -> String {
+        let all = [
+            (Self::BOOLEAN, "boolean"),
+            (Self::INTEGER, "integer"),
+            (Self::NUMBER, "number"),
+            (Self::STRING, "string"),
+            (Self::ARRAY, "array"),
+            (Self::OBJECT, "object"),
+            (Self::NULL, "null"),
+        ];
+        let numbers = self.contains(Self::NUMBER);
+        let names: Vec<&str> = all
+            .into_iter()
+            .filter(|(kind, _)| self.contains(*kind) && !(numbers && *kind == Self::INTEGER))
+            .map(|(_, name)| name)
+            .collect();
+        names.join(" or ")
     }
 }
 
@@ -97,6 +148,22 @@ pub struct Property {
     pub schema: Value,
 }
 
+impl Property {
+    /// A property by its name and JSON schema.
+    pub fn new(name: &str, schema: Value) -> Self {
+        Self {
+            name: name.to_owned(),
+            types: TypeSet::of(&schema),
+            format: format_of(&schema),
+            schema,
+        }
+    }
+
+    fn of_any_type(name: impl AsRef<str>) -> Self {
+        Self::new(name.as_ref(), Value::Object(Map::new()))
+    }
+}
+
 /// The schema of a stream as a SCHEMA message brings it.
 #[derive(Debug, Clone)]
 pub struct Schema {
@@ -109,7 +176,8 @@ pub struct Schema {
 
 impl Schema {
     /// Reads the parts of a SCHEMA message. A schema without `properties` is refused, as in the
-    /// Meltano SDK; `key_properties` may be missing or null, which means that there is no key.
+    /// Meltano SDK; `key_properties` may be missing or null, which means that there is no key. A key
+    /// that `properties` does not list becomes the last property, of any type.
     pub fn new(
         schema: &str,
         key_properties: Option<&str>,
@@ -121,15 +189,60 @@ impl Schema {
             return Err(Error::protocol("the schema has no `properties`")
                 .with_hint("a SCHEMA message names every property of its stream"));
         };
-        let properties = properties_of(properties);
+        let key_properties = names(key_properties, "key_properties")?;
+        let mut properties = properties_of(properties);
+        for name in &key_properties {
+            if !properties.iter().any(|property| property.name == *name) {
+                properties.push(Property::of_any_type(name));
+            }
+        }
         let layout = Layout::new(properties.iter().map(|property| property.name.as_str()));
         Ok(Self {
             layout,
             properties,
-            key_properties: names(key_properties, "key_properties")?,
+            key_properties,
             bookmark_properties: names(bookmark_properties, "bookmark_properties")?,
             document,
         })
+    }
+
+    /// A schema for records that came without one: these properties, of any type.
+    pub fn guessed<'a>(
+        names: impl IntoIterator<Item = &'a str>,
+        key_properties: Vec<String>,
+    ) -> Self {
+        let properties: Vec<Property> = names.into_iter().map(Property::of_any_type).collect();
+        let document = properties
+            .iter()
+            .map(|property| (property.name.clone(), property.schema.clone()))
+            .collect::<Map<String, Value>>();
+        Self {
+            layout: Layout::new(properties.iter().map(|property| property.name.as_str())),
+            properties,
+            key_properties,
+            bookmark_properties: Vec::new(),
+            document: serde_json::json!({ "type": "object", "properties": document }),
+        }
+    }
+
+    /// The same schema with more properties at its end; those whose name it has already are left out.
+    #[must_use]
+    pub fn extended(mut self, more: impl IntoIterator<Item = Property>) -> Self {
+        for property in more {
+            if self.layout.index(&property.name).is_some() {
+                continue;
+            }
+            if let Some(Value::Object(properties)) = self.document.get_mut("properties") {
+                properties.insert(property.name.clone(), property.schema.clone());
+            }
+            self.properties.push(property);
+        }
+        self.layout = Layout::new(
+            self.properties
+                .iter()
+                .map(|property| property.name.as_str()),
+        );
+        self
     }
 
     /// The properties in the order of the SCHEMA message.
@@ -166,12 +279,7 @@ impl Schema {
 fn properties_of(properties: &Map<String, Value>) -> Vec<Property> {
     properties
         .iter()
-        .map(|(name, schema)| Property {
-            name: name.clone(),
-            types: TypeSet::of(schema),
-            format: format_of(schema),
-            schema: schema.clone(),
-        })
+        .map(|(name, schema)| Property::new(name, schema.clone()))
         .collect()
 }
 
@@ -239,6 +347,35 @@ mod tests {
         );
         assert_eq!(schema.properties()[0].format.as_deref(), Some("date-time"));
         assert_eq!(schema.bookmark_properties(), ["a"]);
+    }
+
+    #[test]
+    fn a_key_outside_the_properties_becomes_one() {
+        let schema = Schema::new(r#"{"properties":{"a":{}}}"#, Some(r#"["id"]"#), None).unwrap();
+        assert_eq!(schema.layout().index("id"), Some(1));
+        assert_eq!(schema.properties()[1].types, TypeSet::ANY);
+    }
+
+    #[test]
+    fn what_all_parts_admit_is_admitted() {
+        let schema =
+            serde_json::json!({"allOf": [{"type": ["integer", "null"]}, {"type": "number"}]});
+        assert_eq!(TypeSet::of(&schema), TypeSet::INTEGER);
+        assert_eq!(
+            TypeSet::of(&serde_json::json!({"type": "any"})),
+            TypeSet::ANY
+        );
+    }
+
+    #[test]
+    fn schemas_grow_at_their_end() {
+        let schema = Schema::guessed(["a", "b"], vec!["a".to_owned()]).extended([
+            Property::new("b", serde_json::json!({"type": "string"})),
+            Property::new("c", serde_json::json!({"type": "string"})),
+        ]);
+        assert_eq!(schema.layout().names().collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(schema.properties()[1].types, TypeSet::ANY);
+        assert_eq!(schema.document()["properties"]["c"]["type"], "string");
     }
 
     #[test]
