@@ -17,7 +17,7 @@ use self::trigger::{Count, Trigger};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
     /// Answers with a status before the service sees the request.
-    Answer { status: u16, retry_after: Option<u64> },
+    Answer(Refusal),
     /// Breaks the connection without an answer.
     Reset(Moment),
     /// Holds the answer back.
@@ -34,6 +34,23 @@ pub(crate) enum Action {
     Timeout { records: usize, applied: usize },
 }
 
+/// An answer that stands in for the service's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: Reason,
+    pub(crate) status: u16,
+    /// Seconds of the `Retry-After` header, if there is to be one.
+    pub(crate) retry_after: Option<u64>,
+}
+
+/// Why the service is made to refuse.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Reason {
+    Throttled,
+    Broken,
+    KeyExpired,
+}
+
 /// Whether the service has applied the request when the connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Moment {
@@ -46,7 +63,7 @@ pub(crate) enum Moment {
 pub(crate) struct Verdict {
     /// Names of the faults that struck, for the log.
     pub(crate) names: Vec<&'static str>,
-    pub(crate) answer: Option<(u16, Option<u64>)>,
+    pub(crate) answer: Option<Refusal>,
     pub(crate) reset: Option<Moment>,
     pub(crate) delay: Duration,
     pub(crate) cut: bool,
@@ -69,8 +86,8 @@ impl Verdict {
     fn add(&mut self, fault: &Fault, noise: u64) {
         self.names.push(fault.name);
         match &fault.action {
-            Action::Answer { status, retry_after } => {
-                self.answer.get_or_insert((*status, *retry_after));
+            Action::Answer(refusal) => {
+                self.answer.get_or_insert(*refusal);
             }
             Action::Reset(moment) => {
                 self.reset.get_or_insert(*moment);
@@ -196,10 +213,7 @@ mod tests {
     }
 
     fn strikes(spec: &str, requests: usize) -> Vec<usize> {
-        let board = board(&[spec]);
-        (1..=requests)
-            .filter(|_| !board.decide("POST", "/pendo/api/v1/x", &[]).names.is_empty())
-            .collect()
+        struck(&board(&[spec]), requests)
     }
 
     #[test]
@@ -253,7 +267,8 @@ mod tests {
     fn the_first_answer_wins_and_the_rest_adds_up() {
         let board = board(&["throttle:retry-after=1", "error", "slow:ms=5", "slow:ms=6"]);
         let verdict = board.decide("GET", "/", &["partial:every-record=2".parse().unwrap()]);
-        assert_eq!(verdict.answer, Some((429, Some(1))));
+        let refusal = verdict.answer.unwrap();
+        assert_eq!((refusal.status, refusal.retry_after), (429, Some(1)));
         assert_eq!(verdict.delay, Duration::from_millis(11));
         assert_eq!(verdict.call.failed_record, Some(2));
         assert_eq!(verdict.names, ["partial", "throttle", "error", "slow", "slow"]);

@@ -1,3 +1,144 @@
-//! sandbox
+//! Local stand-ins of the remote services, for trials, the demo and the tests: one port, each service
+//! under its own path, a page at `/`, control requests under `/_sandbox`. The binary
+//! `antiphon-sandbox` runs it by itself; tests start it in their own process with [`start`].
 
-pub mod source;
+mod activity;
+mod body;
+mod control;
+mod faults;
+mod line;
+mod page;
+pub mod pendo;
+mod server;
+mod store;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use crate::activity::{RequestEntry, Snapshot, TableCounters};
+pub use crate::control::Status;
+pub use crate::faults::{Fault, FaultError, FaultState};
+use crate::activity::Activity;
+use crate::faults::FaultBoard;
+use crate::line::{Line, LineListener};
+use crate::pendo::{Pendo, PendoOptions};
+use crate::server::World;
+
+/// How long a stop waits for requests that are still being answered.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a sandbox is started with; the flags of `antiphon-sandbox serve`.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8900")]
+    pub listen: SocketAddr,
+
+    /// Milliseconds that every answer of a service is held back
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub latency_ms: u64,
+
+    /// A fault, such as `throttle:every=10,retry-after=1`; may be repeated
+    #[arg(long = "fault", value_name = "SPEC")]
+    pub faults: Vec<Fault>,
+
+    /// Settings of the Pendo stand-in.
+    #[command(flatten)]
+    pub pendo: PendoOptions,
+}
+
+impl Default for Options {
+    /// The defaults of the flags, on a free port of this machine.
+    fn default() -> Options {
+        #[derive(Parser)]
+        struct Flags {
+            #[command(flatten)]
+            options: Options,
+        }
+        Flags::parse_from(["sandbox", "--listen", "127.0.0.1:0"]).options
+    }
+}
+
+/// A running sandbox. Dropping it stops it without waiting.
+pub struct Sandbox {
+    addr: SocketAddr,
+    world: Arc<World>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<std::io::Result<()>>,
+}
+
+/// Starts a sandbox on the current Tokio runtime; it listens when this returns.
+pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
+    let world = Arc::new(World {
+        activity: Activity::new(),
+        faults: FaultBoard::new(options.faults.clone()),
+        first_faults: options.faults,
+        latency: Duration::from_millis(options.latency_ms),
+        pendo: Arc::new(Pendo::new(options.pendo)?),
+    });
+    let tcp = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on `{}`", options.listen))?;
+    let addr = tcp.local_addr().context("the listener has no address")?;
+    let (stop, mut stopped) = watch::channel(false);
+    let service = server::routes(&world).into_make_service_with_connect_info::<Line>();
+    let server = axum::serve(LineListener { tcp }, service).with_graceful_shutdown(async move {
+        // An error means that the sandbox was dropped, which is a stop as well.
+        drop(stopped.wait_for(|stop| *stop).await);
+    });
+    let server = tokio::spawn(server.into_future());
+    Ok(Sandbox { addr, world, stop, server })
+}
+
+impl Sandbox {
+    /// The address that it listens on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The base URL of the page and the control requests, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// The `base_url` that a Pendo client is given.
+    pub fn pendo_url(&self) -> String {
+        format!("http://{}/pendo", self.addr)
+    }
+
+    /// The stand-in of Pendo, to fill and to dump its tables.
+    pub fn pendo(&self) -> &Pendo {
+        &self.world.pendo
+    }
+
+    /// Replaces all faults, given as on the command line; counters begin anew.
+    pub fn set_faults(&self, specs: &[&str]) -> Result<(), FaultError> {
+        let faults = specs.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
+        self.world.faults.set(faults);
+        Ok(())
+    }
+
+    /// What was counted and kept so far, the last requests included.
+    pub fn status(&self) -> Status {
+        control::status(&self.world)
+    }
+
+    /// Stops listening and waits a moment for requests that are being answered.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stop.send_replace(true);
+        match tokio::time::timeout(STOP_PATIENCE, &mut self.server).await {
+            Ok(ended) => ended.context("the server panicked")?.context("the server failed"),
+            Err(_) => {
+                self.server.abort();
+                Ok(())
+            }
+        }
+    }
+}

@@ -7,6 +7,8 @@
 //! * [`PrivateServer::start`] gives tests an empty PostgreSQL of their own
 //!   ([`PrivateServer::url`], [`PrivateServer::create_database`]); it fails with a clear message
 //!   where the machine has none, and [`Binaries::find`] tells beforehand.
+//! * [`install_redshift_dialect`] and [`RedshiftProxy::start`] make such a server look and behave
+//!   like Amazon Redshift, and misbehave on request ([`RedshiftProxy::inject`]).
 
 use std::fmt;
 use std::io::Write;
@@ -23,6 +25,8 @@ mod connection;
 mod data;
 mod embedded;
 mod private_server;
+mod redshift_dialect;
+mod redshift_proxy;
 mod tables;
 
 pub use binaries::Binaries;
@@ -30,6 +34,8 @@ pub use change::{ChangeReport, change};
 pub use connection::{Connection, Session};
 pub use data::{DataPlan, Kind};
 pub use private_server::{Authentication, PrivateServer, PrivateServerOptions};
+pub use redshift_dialect::install_redshift_dialect;
+pub use redshift_proxy::{Fault, Injection, RedshiftProxy, Traffic};
 
 use embedded::EmbeddedServer;
 
@@ -247,6 +253,11 @@ impl Drop for Source {
             updates.abort();
         }
     }
+}
+
+/// Whether the embedded server would start at once, without the long build.
+pub fn embedded_is_built() -> bool {
+    embedded::built_program().is_some()
 }
 
 async fn choose_server(

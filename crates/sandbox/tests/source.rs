@@ -162,6 +162,27 @@ async fn sample_data_is_complete(source: &Source) {
 }
 
 #[tokio::test]
+async fn the_embedded_server_holds_the_same_data() {
+    if !sandbox::source::embedded_is_built() {
+        println!("skipped: the embedded PostgreSQL was not built here");
+        return;
+    }
+    let embedded = SourceOptions {
+        source: Some(SourceChoice::Embedded),
+        ..options(2_000)
+    };
+    let source = sandbox::source::start(&embedded).await.unwrap();
+    assert_eq!(source.describe()["jobs"], 1);
+    sample_data_is_complete(&source).await;
+    assert_eq!(source.change(50).await.unwrap().visitors_inserted, 1);
+    let copied = "SELECT count(*) FROM visitor WHERE updated_at > '2025-07-01'";
+    assert_eq!(number(source.connection(), copied).await, 46);
+    let connection = source.connection().clone();
+    source.stop().await.unwrap();
+    assert!(connection.connect().await.is_err());
+}
+
+#[tokio::test]
 async fn changes_get_a_newer_time_than_anything_loaded() {
     if no_server() {
         return;

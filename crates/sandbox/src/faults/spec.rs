@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Action, Moment, Scope, Trigger};
+use super::{Action, Moment, Reason, Refusal, Scope, Trigger};
 
 /// The longest delay that a fault may ask for.
 const LONGEST_DELAY_MS: u64 = 600_000;
@@ -47,9 +47,9 @@ impl FromStr for Fault {
         let (name, keys) = spec.split_once(':').unwrap_or((spec, ""));
         let mut keys = Keys::parse(keys)?;
         let (name, action) = match name {
-            "throttle" => ("throttle", answer(&mut keys, 429)?),
-            "error" => ("error", answer(&mut keys, 500)?),
-            "expire" => ("expire", answer(&mut keys, 401)?),
+            "throttle" => ("throttle", answer(&mut keys, Reason::Throttled, 429)?),
+            "error" => ("error", answer(&mut keys, Reason::Broken, 500)?),
+            "expire" => ("expire", answer(&mut keys, Reason::KeyExpired, 401)?),
             "reset" => ("reset", Action::Reset(moment(&mut keys)?)),
             "slow" => ("slow", slow(&mut keys)?),
             "partial" => {
@@ -77,12 +77,12 @@ impl FromStr for Fault {
     }
 }
 
-fn answer(keys: &mut Keys, status: u16) -> Result<Action, FaultError> {
+fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultError> {
     let status = keys.number("status")?.unwrap_or(status);
     if !(400..=599).contains(&status) {
         return Err(FaultError(format!("status {status} is no error status")));
     }
-    Ok(Action::Answer { status, retry_after: keys.number("retry-after")? })
+    Ok(Action::Answer(Refusal { reason, status, retry_after: keys.number("retry-after")? }))
 }
 
 fn moment(keys: &mut Keys) -> Result<Moment, FaultError> {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn names_have_the_status_that_people_expect() {
         let status = |spec: &str| match parse(spec).unwrap().action {
-            Action::Answer { status, .. } => status,
+            Action::Answer(refusal) => refusal.status,
             other => panic!("{other:?}"),
         };
         assert_eq!(status("throttle"), 429);
@@ -184,14 +184,15 @@ mod tests {
     #[test]
     fn underscores_and_spaces_do_no_harm() {
         let fault = parse("throttle: retry_after = 2 , every=5").unwrap();
-        assert_eq!(fault.action, Action::Answer { status: 429, retry_after: Some(2) });
+        let refusal = Refusal { reason: Reason::Throttled, status: 429, retry_after: Some(2) };
+        assert_eq!(fault.action, Action::Answer(refusal));
         assert_eq!(fault.trigger.every, 5);
     }
 
     #[test]
     fn what_is_not_understood_is_an_error_that_names_it() {
         for (spec, named) in [
-            ("throttle", "throttle"),
+            ("trottle", "trottle"),
             ("error:stauts=500", "stauts"),
             ("error:status=200", "200"),
             ("slow", "ms"),

@@ -73,7 +73,7 @@ impl Drop for EmbeddedServer {
 }
 
 /// Beside this program (an installation), or where the build below puts it.
-fn built_program() -> Option<PathBuf> {
+pub(crate) fn built_program() -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let beside = own.with_file_name(PROGRAM);
     [beside, target_folder().join("release").join(PROGRAM)]

@@ -1,0 +1,179 @@
+//! Puts the services, the control requests and the page under one port, and stands in front of the
+//! services: it lets faults strike and writes the request log.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{Html, IntoResponse, Response};
+use axum::{Json, Router};
+use futures_util::stream;
+use serde_json::json;
+
+use crate::activity::{Activity, RequestEntry, Tally};
+use crate::faults::{Fault, FaultBoard, Moment, Reason, Refusal, Verdict};
+use crate::line::Line;
+use crate::pendo::{self, Pendo};
+use crate::{body, control, page};
+
+/// The header with which a request asks for faults of its own.
+pub(crate) const FAULT_HEADER: &str = "x-sandbox-fault";
+
+/// Everything that the requests share.
+pub(crate) struct World {
+    pub(crate) activity: Activity,
+    pub(crate) faults: FaultBoard,
+    /// The faults that a reset returns to.
+    pub(crate) first_faults: Vec<Fault>,
+    pub(crate) latency: Duration,
+    pub(crate) pendo: Arc<Pendo>,
+}
+
+/// Something that a service wants kept until its answer is on its way.
+#[derive(Clone)]
+pub(crate) struct Held(#[expect(dead_code, reason = "held for its drop")] pub(crate) Arc<dyn Any + Send + Sync>);
+
+pub(crate) fn routes(world: &Arc<World>) -> Router {
+    let services = Router::new()
+        .nest("/pendo", pendo::routes(Arc::clone(&world.pendo)))
+        .fallback(unknown_path)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(world), watch));
+    Router::new()
+        .merge(page::routes(Arc::clone(world)))
+        .nest("/_sandbox", control::routes(Arc::clone(world)))
+        .fallback_service(services)
+}
+
+/// The length that a request declares for its body.
+pub(crate) fn declared_length(headers: &HeaderMap) -> u64 {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    length.and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let message = format!("no service of the sandbox has the path `{}`", request.uri().path());
+    (StatusCode::NOT_IMPLEMENTED, Json(json!({"sandbox": "not implemented", "message": message})))
+        .into_response()
+}
+
+/// Stands in front of the services.
+async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let method = request.method().to_string();
+    let uri = request.uri();
+    let path = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
+    let bytes = declared_length(request.headers());
+    let own = match own_faults(request.headers()) {
+        Ok(own) => own,
+        Err(response) => return *response,
+    };
+    let line = request.extensions().get::<ConnectInfo<Line>>().map(|info| info.0.clone());
+    let verdict = world.faults.decide(&method, uri.path(), &own);
+    let (mut response, reset) = strike(&world, &verdict, request, next).await;
+    let tally = response.extensions_mut().remove::<Tally>();
+    response.extensions_mut().remove::<Held>();
+    let status = if reset { 0 } else { response.status().as_u16() };
+    let entry = RequestEntry {
+        number: 0,
+        at_ms: 0,
+        method,
+        path,
+        status,
+        duration_us: began.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
+        bytes,
+        records: tally.as_ref().map_or(0, |tally| tally.records),
+        faults: verdict.names.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    world.activity.record(entry, tally.as_ref());
+    if let Some(line) = line.filter(|_| reset) {
+        line.reset();
+    }
+    response
+}
+
+/// Runs a request with its faults; the flag says that the connection is to be reset.
+async fn strike(world: &World, verdict: &Verdict, mut request: Request, next: Next) -> (Response, bool) {
+    let delay = world.latency + verdict.delay;
+    if verdict.reset == Some(Moment::Before) {
+        tokio::time::sleep(delay).await;
+        return (StatusCode::OK.into_response(), true);
+    }
+    if let Some(refusal) = verdict.answer {
+        body::drain(request.into_body()).await;
+        tokio::time::sleep(delay).await;
+        return (refuse(refusal), false);
+    }
+    request.extensions_mut().insert(verdict.call);
+    let response = next.run(request).await;
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
+    if verdict.reset == Some(Moment::After) {
+        return (response, true);
+    }
+    if verdict.empty {
+        let mut emptied = response.status().into_response();
+        *emptied.extensions_mut() = response.extensions().clone();
+        return (emptied, false);
+    }
+    if verdict.cut {
+        return (cut(response).await, false);
+    }
+    (response, false)
+}
+
+fn own_faults(headers: &HeaderMap) -> Result<Vec<Fault>, Box<Response>> {
+    let Some(text) = headers.get(FAULT_HEADER) else { return Ok(Vec::new()) };
+    let faults = text.to_str().map_err(|_| "no text".to_owned()).and_then(|text| {
+        Fault::parse_list(text).map_err(|error| error.to_string())
+    });
+    faults.map_err(|error| {
+        let message = format!("cannot use header `{FAULT_HEADER}`: {error}");
+        let body = json!({"sandbox": "bad fault", "message": message});
+        Box::new((StatusCode::NOT_IMPLEMENTED, Json(body)).into_response())
+    })
+}
+
+/// The answer of a fault, in the forms in which gateways and services really answer.
+fn refuse(refusal: Refusal) -> Response {
+    let code = refusal.status;
+    let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let json = |reason: &str, message: &str| {
+        Json(json!({"code": code, "reason": reason, "message": message})).into_response()
+    };
+    let mut response = match (refusal.reason, code) {
+        (Reason::Throttled, _) => json("rateLimitExceeded", "Too Many Requests"),
+        (Reason::KeyExpired, _) => "Authentication Failed".into_response(),
+        (Reason::Broken, 502) => Html("<html><body>502 Bad Gateway</body></html>\n").into_response(),
+        (Reason::Broken, 503 | 504) => "upstream connect error\n".into_response(),
+        (Reason::Broken, _) => json("internal", "internal error"),
+    };
+    *response.status_mut() = status;
+    if let Some(seconds) = refusal.retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Declares the whole body and sends the first half of it; then the connection ends.
+async fn cut(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let half = whole.slice(..whole.len() / 2);
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    let chunks = stream::unfold(Some(half), |half| async move {
+        let Some(half) = half else {
+            // What was written so far goes out while this waits.
+            tokio::task::yield_now().await;
+            return Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)), None));
+        };
+        Some((Ok::<Bytes, std::io::Error>(half), None))
+    });
+    Response::from_parts(parts, Body::from_stream(chunks))
+}
