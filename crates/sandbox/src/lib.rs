@@ -10,6 +10,7 @@ mod line;
 mod page;
 pub mod pendo;
 mod server;
+pub mod source;
 mod store;
 
 use std::net::SocketAddr;

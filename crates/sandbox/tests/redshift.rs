@@ -224,7 +224,7 @@ async fn a_cut_connection_has_delivered_the_rows_before_the_cut() {
     assert_eq!(redshift.proxy.armed_faults(), 0);
     let again = redshift.connection.connect().await.unwrap();
     assert_eq!(texts(&again, "SELECT id FROM item").await.len(), 5_000);
-    assert_eq!(redshift.proxy.traffic().most_connections, 2);
+    assert_eq!(redshift.proxy.traffic().connections, 2);
 }
 
 #[tokio::test]

@@ -66,19 +66,19 @@ async fn read_startup(
 }
 
 fn refuse_startup(startup: &StartupPacket, shared: &Shared) -> Option<Bytes> {
-    for (name, value) in startup.parameters() {
-        match name.as_str() {
-            "extra_float_digits" => {
-                if let Some(refusal) = statement::float_digits_refusal(&value) {
-                    return Some(wire::error("FATAL", refusal.code, &refusal.message));
-                }
-            }
+    let refused = settings(startup)
+        .into_iter()
+        .find_map(|(name, value)| match name.as_str() {
+            "extra_float_digits" => statement::float_digits_refusal(&value)
+                .map(|refusal| wire::error("FATAL", refusal.code, &refusal.message)),
             "client_protocol_version" if value != "0" => {
                 let text = "client_protocol_version above 0 is not spoken here";
-                return Some(wire::error("FATAL", "0A000", text));
+                Some(wire::error("FATAL", "0A000", text))
             }
-            _ => {}
-        }
+            _ => None,
+        });
+    if refused.is_some() {
+        return refused;
     }
     let mut faults = lock(&shared.faults);
     let (index, answer) = faults.iter().enumerate().find_map(|(index, armed)| {
@@ -91,6 +91,23 @@ fn refuse_startup(startup: &StartupPacket, shared: &Shared) -> Option<Bytes> {
     })?;
     strike(&mut faults, index);
     Some(answer)
+}
+
+/// The parameters, those in `options` (as in `-c extra_float_digits=3`) included.
+fn settings(startup: &StartupPacket) -> Vec<(String, String)> {
+    let mut settings = startup.parameters();
+    let options = settings.iter().find(|(name, _)| name == "options");
+    let words = options
+        .map(|(_, options)| options.clone())
+        .unwrap_or_default();
+    settings.extend(words.split_whitespace().filter_map(|word| {
+        let (name, value) = word
+            .trim_start_matches("-c")
+            .trim_start_matches('-')
+            .split_once('=')?;
+        Some((name.to_owned(), value.to_owned()))
+    }));
+    settings
 }
 
 async fn forward_questions(
@@ -126,7 +143,7 @@ fn translate(message: &Bytes, shared: &Shared, asked: &Mutex<String>) -> Option<
         .statements
         .push(sql.clone().into_owned());
     let translated = statement::translate(&sql);
-    sql.clone_into(&mut lock(asked));
+    *lock(asked) = sql.into_owned();
     let rest = payload.get(start + text.len()..)?;
     let parts = [payload.get(..start)?, translated.as_bytes(), rest];
     Some(wire::message(*message.first()?, &parts.concat()))
