@@ -1,0 +1,252 @@
+//! Getting rows out: tap-redshift beside psql, on a PostgreSQL that is started for this alone.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use sandbox::source::{Binaries, Connection, PrivateServer, PrivateServerOptions};
+use serde_json::json;
+
+use crate::Bench;
+use crate::measure::{self, Ends, Usage};
+use crate::report::{Goal, Row};
+
+/// A role that sees the server as a Redshift: the tap asks it no COPY, and gets text rows.
+const REDSHIFT_ROLE: &str = "
+    CREATE SCHEMA redshift;
+    CREATE FUNCTION redshift.version() RETURNS text LANGUAGE sql AS
+        $$ SELECT 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC, Redshift 1.0.77467' $$;
+    CREATE ROLE redshift LOGIN PASSWORD 'redshift' IN ROLE antiphon;
+    ALTER ROLE redshift SET search_path = redshift, pg_catalog, public;
+";
+
+/// A table that is measured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    about: &'static str,
+    shape: &'static str,
+    /// Rows for each row of the main table, as a fraction.
+    share: (u64, u64),
+    /// Goals of the tap's wall time over that of psql: by COPY, and by what Redshift allows.
+    goals: (f64, Option<f64>),
+}
+
+/// The table that the target and the whole pipe are measured with too.
+pub(crate) const ACCOUNT: Table = Table {
+    name: "pendo_account",
+    about: "20 columns",
+    shape: "account",
+    share: (1, 1),
+    goals: (0.6, Some(0.8)),
+};
+const WIDE: Table = Table {
+    name: "wide",
+    about: "200 columns",
+    shape: "wide",
+    share: (1, 10),
+    goals: (0.65, None),
+};
+const NARROW: Table = Table {
+    name: "narrow",
+    about: "5 columns",
+    shape: "narrow",
+    share: (2, 1),
+    goals: (0.9, None),
+};
+
+impl Table {
+    fn rows(&self, bench: &Bench) -> u64 {
+        bench.rows * self.share.0 / self.share.1
+    }
+}
+
+/// The server and how to reach it.
+pub(crate) struct Database {
+    server: PrivateServer,
+    psql: PathBuf,
+}
+
+impl Database {
+    pub(crate) async fn start(bench: &Bench) -> Result<Self> {
+        let binaries = Binaries::find().context(
+            "the benchmark needs a PostgreSQL on this machine (Debian and Ubuntu: apt install postgresql)",
+        )?;
+        let psql = binaries.folder.join("psql");
+        ensure!(
+            psql.is_file(),
+            "there is no psql beside the PostgreSQL server"
+        );
+        let settings = [
+            ("shared_buffers", "2GB"),
+            ("max_parallel_workers_per_gather", "0"),
+        ];
+        let server = PrivateServer::start(PrivateServerOptions {
+            settings: settings
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+            ..PrivateServerOptions::default()
+        })
+        .await?;
+        let session = server.connection().connect().await?;
+        session
+            .batch_execute(REDSHIFT_ROLE)
+            .await
+            .context("cannot create the Redshift role")?;
+        session.close().await?;
+        let database = Self { server, psql };
+        for table in [ACCOUNT, WIDE, NARROW] {
+            database.create(bench, table.name, table.shape, table.rows(bench))?;
+        }
+        Ok(database)
+    }
+
+    /// What it is, for the head of the table.
+    pub(crate) fn describe(&self) -> String {
+        let (major, minor) = self.server.version();
+        format!("PostgreSQL {major}.{minor}")
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        self.server.connection()
+    }
+
+    /// Makes a table.
+    pub(crate) fn create(&self, bench: &Bench, name: &str, shape: &str, rows: u64) -> Result<()> {
+        let mut command = bench.command("antiphon-sandbox");
+        command.args(["bench-table", "--url", &self.server.connection().url()]);
+        command.args([
+            "--table",
+            name,
+            "--shape",
+            shape,
+            "--rows",
+            &rows.to_string(),
+        ]);
+        measure::run(command).map(drop)
+    }
+
+    /// psql writing the table as csv.
+    fn copy(&self, table: &str) -> Command {
+        let connection = self.server.connection();
+        let mut command = Command::new(&self.psql);
+        command.args(["--no-psqlrc", "--quiet", "--host", &connection.host]);
+        command.args([
+            "--port",
+            &connection.port.to_string(),
+            "--username",
+            &connection.user,
+        ]);
+        command
+            .env("PGPASSWORD", &connection.password)
+            .arg(&connection.dbname);
+        command.args([
+            "--command",
+            &format!("COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv)"),
+        ]);
+        command
+    }
+
+    /// The tap reading the whole table.
+    pub(crate) fn tap(&self, bench: &Bench, table: &str) -> Result<Command> {
+        let mut command = self.tap_without_selection(bench)?;
+        command.args(["--select", &format!("*.{table}")]);
+        Ok(command)
+    }
+
+    /// The tap with its config alone.
+    pub(crate) fn tap_without_selection(&self, bench: &Bench) -> Result<Command> {
+        let Connection { user, password, .. } = self.server.connection();
+        self.tap_as(bench, user, password)
+    }
+
+    fn tap_as(&self, bench: &Bench, user: &str, password: &str) -> Result<Command> {
+        let Connection {
+            host, port, dbname, ..
+        } = self.server.connection();
+        let config = json!({
+            "host": host,
+            "port": port,
+            "dbname": dbname,
+            "user": user,
+            "password": password,
+            "schema": "public",
+            "sslmode": "disable",
+        });
+        let config = bench.write(&format!("tap-{user}.json"), &config.to_string())?;
+        let mut command = bench.command("tap-redshift");
+        command.arg("--quiet").arg("--config").arg(config);
+        Ok(command)
+    }
+}
+
+/// Measures the tap on the three tables.
+pub(crate) fn measure(bench: &mut Bench, database: &Database) -> Result<()> {
+    if !bench.wants("tap") {
+        return Ok(());
+    }
+    bench.section("tap-redshift to /dev/null; ratio: wall over that of psql in the same round")?;
+    for table in [ACCOUNT, WIDE, NARROW] {
+        measure_table(bench, database, &table)?;
+    }
+    Ok(())
+}
+
+fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Result<()> {
+    let (rows, lines) = (
+        table.rows(bench),
+        bench.file(&format!("{}.singer", table.name)),
+    );
+    let csv = bench.file("psql.csv.singer");
+    // Once into files, for their sizes, and so that every round finds a warm cache.
+    let to = |path: &PathBuf| Ends {
+        input: None,
+        output: Some(path.clone()),
+    };
+    measure::run_pipe(vec![database.copy(table.name)], &to(&csv))?;
+    measure::run_pipe(vec![database.tap(bench, table.name)?], &to(&lines))?;
+
+    let name = |what: &str| format!("{}, {}: {what}", table.name, table.about);
+    let row = |what: &str, path: &PathBuf| -> Result<Row> {
+        let bytes = path
+            .metadata()
+            .context("cannot see the size of a file")?
+            .len();
+        Ok(Row {
+            records: rows,
+            bytes,
+            ..Row::new(name(what))
+        })
+    };
+    let mut psql = row("psql COPY csv", &csv)?;
+    let mut tap = row("tap-redshift", &lines)?;
+    let mut redshift = row("tap-redshift, as on Redshift", &lines)?;
+    for _ in 0..bench.rounds {
+        let reference = measure::run(database.copy(table.name))?;
+        psql.usages.push(reference);
+        add(
+            &mut tap,
+            measure::run(database.tap(bench, table.name)?)?,
+            reference,
+        );
+        let mut command = database.tap_as(bench, "redshift", "redshift")?;
+        command.args(["--select", &format!("*.{}", table.name)]);
+        add(&mut redshift, measure::run(command)?, reference);
+    }
+    tap.goals
+        .push(Goal::at_most("ratio", tap.ratio(), table.goals.0, ""));
+    if let Some(goal) = table.goals.1 {
+        redshift
+            .goals
+            .push(Goal::at_most("ratio", redshift.ratio(), goal, ""));
+    }
+    bench.row(&psql)?;
+    bench.row(&tap.with_memory_goal(32.0))?;
+    bench.row(&redshift.with_memory_goal(32.0))
+}
+
+fn add(row: &mut Row, usage: Usage, reference: Usage) {
+    row.usages.push(usage);
+    row.ratios
+        .push(usage.wall.as_secs_f64() / reference.wall.as_secs_f64());
+}
