@@ -448,7 +448,7 @@ mod tests {
         let mut fields = Fields::default();
         match parse(line.as_bytes(), &mut fields, |_| None).unwrap() {
             Line::State { value } => {
-                assert_eq!(value, r#"{"a": 1.10, "b":12345678901234567890123}"#)
+                assert_eq!(value, r#"{"a": 1.10, "b":12345678901234567890123}"#);
             }
             other => panic!("{other:?}"),
         }

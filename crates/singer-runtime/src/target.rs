@@ -15,7 +15,10 @@ use crate::setting::Settings;
 
 pub use batch::{Batch, Record};
 
+mod ack;
 mod batch;
+mod read;
+mod state_file;
 
 /// A destination of records.
 pub trait Target: Sized + Send + Sync + 'static {
@@ -191,3 +194,6 @@ pub enum Verdict {
     /// The destination does not know the row and was not to create it: listed, counted, no error.
     Missing,
 }
+
+#[cfg(test)]
+mod tests;
