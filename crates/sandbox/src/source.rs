@@ -12,15 +12,19 @@
 
 use std::fmt;
 use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
+mod bench_table;
 mod binaries;
 mod certificate;
 mod change;
+mod config_files;
 mod connection;
 mod data;
 mod embedded;
@@ -29,8 +33,10 @@ mod redshift_dialect;
 mod redshift_proxy;
 mod tables;
 
+pub use bench_table::{Shape, create_bench_table};
 pub use binaries::Binaries;
 pub use change::{ChangeReport, change};
+pub use config_files::PendoAccess;
 pub use connection::{Connection, Session};
 pub use data::{DataPlan, Kind};
 pub use private_server::{Authentication, PrivateServer, PrivateServerOptions};
@@ -124,9 +130,9 @@ pub struct Source {
     connection: Connection,
     kind: ServerKind,
     plan: DataPlan,
-    updates: Option<JoinHandle<()>>,
+    updates: Mutex<Option<JoinHandle<()>>>,
     /// Held for its drop.
-    _server: Option<Server>,
+    server: Mutex<Option<Server>>,
 }
 
 #[derive(Debug)]
@@ -148,17 +154,15 @@ pub async fn start(options: &SourceOptions) -> Result<Source> {
     }
     tables::load(&session, &connection.schema, &plan).await?;
     session.close().await?;
-    let mut source = Source {
+    let updates = (options.source_updates > 0)
+        .then(|| start_updates(connection.clone(), plan, options.source_updates));
+    Ok(Source {
         connection,
         kind,
         plan,
-        updates: None,
-        _server: server,
-    };
-    if options.source_updates > 0 {
-        source.start_updates(options.source_updates);
-    }
-    Ok(source)
+        updates: Mutex::new(updates),
+        server: Mutex::new(server),
+    })
 }
 
 impl Source {
@@ -220,10 +224,21 @@ impl Source {
         })
     }
 
+    /// Writes `tap-redshift.json` and `target-pendo.json`, ready to use, into a folder. Both are
+    /// readable for their owner only.
+    pub fn write_config(&self, folder: &Path, pendo: &PendoAccess) -> Result<()> {
+        config_files::write(folder, &self.connection, pendo)
+    }
+
     /// Ends the changes, takes the sample data out of somebody else's database, and stops a
-    /// server that was started.
-    pub async fn stop(mut self) -> Result<()> {
-        if let Some(updates) = self.updates.take() {
+    /// server that was started. A second call does nothing.
+    pub async fn stop(&self) -> Result<()> {
+        let updates = self
+            .updates
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(updates) = updates {
             updates.abort();
             // An error here says that it was aborted, which is what was asked for.
             drop(updates.await);
@@ -233,26 +248,35 @@ impl Source {
             tables::drop_own_schema(&session, &self.connection.schema).await?;
             session.close().await?;
         }
+        drop(
+            self.server
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         Ok(())
-    }
-
-    fn start_updates(&mut self, rows_per_second: u64) {
-        let (connection, plan) = (self.connection.clone(), self.plan);
-        self.updates = Some(tokio::spawn(async move {
-            let result = change::change_steadily(&connection, &plan, rows_per_second).await;
-            if let Err(error) = result {
-                announce(&format!("the changes of the source ended: {error:#}"));
-            }
-        }));
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
-        if let Some(updates) = &self.updates {
+        if let Some(updates) = self
+            .updates
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
             updates.abort();
         }
     }
+}
+
+fn start_updates(connection: Connection, plan: DataPlan, rows_per_second: u64) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let result = change::change_steadily(&connection, &plan, rows_per_second).await;
+        if let Err(error) = result {
+            announce(&format!("the changes of the source ended: {error:#}"));
+        }
+    })
 }
 
 /// Whether the embedded server would start at once, without the long build.

@@ -1,6 +1,12 @@
 //! The Redshift look-alike: its catalog and its wire, over a real server. Where the machine has no
 //! PostgreSQL each test says so and passes.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+#![expect(clippy::print_stdout, reason = "says why a test was skipped")]
+
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;

@@ -1,6 +1,12 @@
 //! The source database against real servers. Where the machine has no PostgreSQL each test says
 //! so and passes; the embedded server is tested where it was built already.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+#![expect(clippy::print_stdout, reason = "says why a test was skipped")]
+
 use sandbox::source::{
     Authentication, Binaries, Connection, DataPlan, Kind, PrivateServer, PrivateServerOptions,
     ServerKind, Source, SourceChoice, SourceOptions,
