@@ -1,1 +1,26 @@
-//! singer-test
+//! Test kit of this workspace: runs its binaries, reads what they print, compares it with goldens,
+//! and holds the suites that every tap and every target must pass. For tests only: everything here
+//! panics where something is not as it should be, because that is how a test fails.
+//!
+//! * [`bin`]: a binary, built once, run with an environment of its own, killed at a chosen moment.
+//! * [`pipe`]: `tap | target` with a hand on what flows between them.
+//! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
+//! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
+//! * [`tap`], [`target`]: the conformance suites.
+//! * [`database`], [`pendo`], [`folder`]: what the programs under test talk to and work in.
+
+mod capture;
+mod suite;
+
+pub mod bin;
+pub mod database;
+pub mod fit;
+pub mod folder;
+pub mod golden;
+pub mod pendo;
+pub mod pipe;
+pub mod poll;
+pub mod runtime;
+pub mod stream;
+pub mod tap;
+pub mod target;
