@@ -12,4 +12,5 @@ pub mod stop;
 pub mod tap;
 pub mod target;
 
+mod config;
 mod secret;
