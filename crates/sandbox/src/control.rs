@@ -17,6 +17,7 @@ use crate::activity::Snapshot;
 use crate::faults::{Fault, FaultError, FaultState};
 use crate::pendo::Kind;
 use crate::server::World;
+use crate::source;
 
 /// The largest body of a control request: a list of some million ids.
 const BODY_LIMIT: usize = 512 << 20;
@@ -61,7 +62,8 @@ pub(crate) fn routes(world: Arc<World>) -> Router {
         .route("/pendo/{kind}/ids", post(add_ids))
         .route("/pendo/{kind}/schema", post(replace_schema))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(world)
+        .with_state(Arc::clone(&world))
+        .merge(source::control::routes(world))
 }
 
 /// Puts together what `GET /_sandbox/state` answers.
@@ -110,7 +112,10 @@ async fn reset(State(world): State<Arc<World>>) -> Response {
     world.activity.reset();
     world.faults.set(world.first_faults.clone());
     match world.pendo.reset() {
-        Ok(()) => Json(json!({"status": "ok"})).into_response(),
+        Ok(()) => {
+            world.know_source();
+            Json(json!({"status": "ok"})).into_response()
+        }
         Err(error) => bad_request(&format!("{error:#}")),
     }
 }

@@ -14,7 +14,7 @@ pub mod source;
 mod store;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -31,6 +31,7 @@ use crate::faults::FaultBoard;
 use crate::line::{Line, LineListener};
 use crate::pendo::{Pendo, PendoOptions};
 use crate::server::World;
+use crate::source::Source;
 
 /// How long a stop waits for requests that are still being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -83,6 +84,7 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         first_faults: options.faults,
         latency: Duration::from_millis(options.latency_ms),
         pendo: Arc::new(Pendo::new(options.pendo)?),
+        source: OnceLock::new(),
     });
     let tcp = TcpListener::bind(options.listen)
         .await
@@ -119,6 +121,21 @@ impl Sandbox {
         &self.world.pendo
     }
 
+    /// Takes charge of the database with the sample data: Pendo knows its ids from now on, control
+    /// requests change its rows, and it stops with the sandbox. There is at most one.
+    pub fn attach_source(&self, source: Source) -> anyhow::Result<()> {
+        if self.world.source.set(source).is_err() {
+            anyhow::bail!("the sandbox has a source already");
+        }
+        self.world.know_source();
+        Ok(())
+    }
+
+    /// The database with the sample data, if there is one.
+    pub fn source(&self) -> Option<&Source> {
+        self.world.source.get()
+    }
+
     /// Replaces all faults, given as on the command line; counters begin anew.
     pub fn set_faults(&self, specs: &[&str]) -> Result<(), FaultError> {
         let faults = specs.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
@@ -134,12 +151,14 @@ impl Sandbox {
     /// Stops listening and waits a moment for requests that are being answered.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.stop.send_replace(true);
+        let source = match self.world.source.get() {
+            Some(source) => source.stop().await,
+            None => Ok(()),
+        };
         match tokio::time::timeout(STOP_PATIENCE, &mut self.server).await {
-            Ok(ended) => ended.context("the server panicked")?.context("the server failed"),
-            Err(_) => {
-                self.server.abort();
-                Ok(())
-            }
+            Ok(ended) => ended.context("the server panicked")?.context("the server failed")?,
+            Err(_) => self.server.abort(),
         }
+        source
     }
 }

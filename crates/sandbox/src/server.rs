@@ -2,7 +2,7 @@
 //! services: it lets faults strike and writes the request log.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -18,6 +18,7 @@ use crate::activity::{Activity, RequestEntry, Tally};
 use crate::faults::{Fault, FaultBoard, Moment, Reason, Refusal, Verdict};
 use crate::line::Line;
 use crate::pendo::{self, Pendo};
+use crate::source::{Kind, Source};
 use crate::{body, control, page};
 
 /// The header with which a request asks for faults of its own.
@@ -31,6 +32,18 @@ pub(crate) struct World {
     pub(crate) first_faults: Vec<Fault>,
     pub(crate) latency: Duration,
     pub(crate) pendo: Arc<Pendo>,
+    /// Set once the database with the sample data is up, if one was asked for.
+    pub(crate) source: OnceLock<Source>,
+}
+
+impl World {
+    /// Makes known to Pendo what the sample data says it knows.
+    pub(crate) fn know_source(&self) {
+        if let Some(source) = self.source.get() {
+            self.pendo.add_ids(pendo::Kind::Account, source.known_ids(Kind::Account));
+            self.pendo.add_ids(pendo::Kind::Visitor, source.known_ids(Kind::Visitor));
+        }
+    }
 }
 
 /// Something that a service wants kept until its answer is on its way.

@@ -26,6 +26,7 @@ mod certificate;
 mod change;
 mod config_files;
 mod connection;
+pub(crate) mod control;
 mod data;
 mod embedded;
 mod private_server;
