@@ -17,8 +17,12 @@ pub use batch::{Batch, Record};
 
 mod ack;
 mod batch;
+mod options;
 mod read;
+mod rejects;
+mod replay;
 mod state_file;
+mod versions;
 
 /// A destination of records.
 pub trait Target: Sized + Send + Sync + 'static {
