@@ -103,7 +103,7 @@ const ACCOUNT: [(&str, &str); 20] = [
     ),
     (
         "notes text",
-        "CASE WHEN i % 5 > 0 THEN 'Contract C:\\Contracts\\' || i || '.pdf; naïve, ≥ 3 seats; ' \
+        "CASE WHEN i % 5 > 0 THEN 'Contract C:\\Contracts\\' || i || '.pdf; naïve, ≥ 3 seats; to be renewed by phone, ' \
          || md5((i * 7)::text) || md5((i * 5)::text) END",
     ),
     (
