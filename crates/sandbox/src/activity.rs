@@ -114,7 +114,9 @@ struct Watched {
 
 impl Activity {
     pub(crate) fn new() -> Activity {
-        Activity { inner: Mutex::new(Inner::new()) }
+        Activity {
+            inner: Mutex::new(Inner::new()),
+        }
     }
 
     pub(crate) fn reset(&self) {
@@ -148,7 +150,13 @@ impl Activity {
         let uptime = inner.started.elapsed();
         let table = |(name, watched): (&String, &Watched)| {
             let per_second = watched.per_second(uptime.as_secs());
-            (name.clone(), TableCounters { per_second, ..watched.counters.clone() })
+            (
+                name.clone(),
+                TableCounters {
+                    per_second,
+                    ..watched.counters.clone()
+                },
+            )
         };
         Snapshot {
             uptime_ms: milliseconds(uptime),
@@ -205,7 +213,10 @@ impl Watched {
     fn per_second(&self, now: u64) -> Vec<u64> {
         let first = now.saturating_sub(SECONDS_KEPT as u64);
         let of = |second: u64| {
-            self.seconds.iter().find(|(found, _)| *found == second).map_or(0, |(_, count)| *count)
+            self.seconds
+                .iter()
+                .find(|(found, _)| *found == second)
+                .map_or(0, |(_, count)| *count)
         };
         (first..now).map(of).collect()
     }

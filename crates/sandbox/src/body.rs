@@ -31,7 +31,11 @@ pub(crate) async fn collect(body: Body, declared: u64, limit: usize) -> Result<V
             break;
         }
     }
-    if length > limit { Err(BodyError::TooLarge) } else { Ok(collected) }
+    if length > limit {
+        Err(BodyError::TooLarge)
+    } else {
+        Ok(collected)
+    }
 }
 
 /// Reads a body to its end and counts how often a text occurs in it.
@@ -66,7 +70,11 @@ struct Counter<'needle> {
 
 impl<'needle> Counter<'needle> {
     fn new(needle: &'needle str) -> Counter<'needle> {
-        Counter { finder: memmem::Finder::new(needle), tail: Vec::new(), count: 0 }
+        Counter {
+            finder: memmem::Finder::new(needle),
+            tail: Vec::new(),
+            count: 0,
+        }
     }
 
     fn feed(&mut self, chunk: &[u8]) {

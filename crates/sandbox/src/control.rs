@@ -97,7 +97,10 @@ async fn change_faults(State(world): State<Arc<World>>, body: Bytes) -> Response
         specs.iter().map(|spec| spec.parse()).collect()
     };
     // Everything is read before anything changes.
-    let (set, add) = match (change.set.as_deref().map(parse).transpose(), parse(&change.add)) {
+    let (set, add) = match (
+        change.set.as_deref().map(parse).transpose(),
+        parse(&change.add),
+    ) {
         (Ok(set), Ok(add)) => (set, add),
         (Err(error), _) | (_, Err(error)) => return bad_request(&error.to_string()),
     };
@@ -125,11 +128,15 @@ async fn dump(
     Path(kind): Path<String>,
     Query(form): Query<Form>,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else { return unknown_kind() };
+    let Some(kind) = Kind::from_name(&kind) else {
+        return unknown_kind();
+    };
     match form.format.as_deref() {
         Some("count") => Json(world.pendo.id_count(kind)).into_response(),
-        Some("ids") => Json(world.pendo.dump(kind).into_keys().collect::<Vec<_>>()).into_response(),
-        None | Some("json") => Json(world.pendo.dump(kind)).into_response(),
+        Some("ids") => {
+            Json(world.pendo.dump_raw(kind).into_keys().collect::<Vec<_>>()).into_response()
+        }
+        None | Some("json") => Json(world.pendo.dump_raw(kind)).into_response(),
         Some(_) => bad_request("the formats are `json`, `ids` and `count`"),
     }
 }
@@ -139,7 +146,9 @@ async fn add_ids(
     Path(kind): Path<String>,
     body: Bytes,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else { return unknown_kind() };
+    let Some(kind) = Kind::from_name(&kind) else {
+        return unknown_kind();
+    };
     let Ok(text) = std::str::from_utf8(&body) else {
         return bad_request("the body is no UTF-8");
     };
@@ -149,7 +158,9 @@ async fn add_ids(
             Err(error) => return bad_request(&format!("the body is no array of ids: {error}")),
         }
     } else {
-        world.pendo.add_ids(kind, text.lines().filter(|id| !id.is_empty()))
+        world
+            .pendo
+            .add_ids(kind, text.lines().filter(|id| !id.is_empty()))
     };
     Json(json!({"added": added, "known": world.pendo.id_count(kind)})).into_response()
 }
@@ -159,7 +170,9 @@ async fn replace_schema(
     Path(kind): Path<String>,
     Json(schema): Json<Value>,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else { return unknown_kind() };
+    let Some(kind) = Kind::from_name(&kind) else {
+        return unknown_kind();
+    };
     match world.pendo.replace_schema(kind, &schema) {
         Ok(()) => Json(world.pendo.schema(kind)).into_response(),
         Err(error) => bad_request(&format!("{error:#}")),

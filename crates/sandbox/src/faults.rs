@@ -178,7 +178,10 @@ impl FaultBoard {
 
 impl Active {
     fn new(fault: Fault) -> Active {
-        Active { fault, count: Count::default() }
+        Active {
+            fault,
+            count: Count::default(),
+        }
     }
 }
 
@@ -193,8 +196,13 @@ pub(crate) struct Scope {
 
 impl Scope {
     fn covers(&self, method: &str, path: &str) -> bool {
-        self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-            && self.path.as_deref().is_none_or(|wanted| path.contains(wanted))
+        self.method
+            .as_deref()
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
+            && self
+                .path
+                .as_deref()
+                .is_none_or(|wanted| path.contains(wanted))
     }
 }
 
@@ -208,7 +216,12 @@ mod tests {
 
     fn struck(board: &FaultBoard, requests: usize) -> Vec<usize> {
         (1..=requests)
-            .filter(|_| !board.decide("POST", "/pendo/api/v1/x", &[]).names.is_empty())
+            .filter(|_| {
+                !board
+                    .decide("POST", "/pendo/api/v1/x", &[])
+                    .names
+                    .is_empty()
+            })
             .collect()
     }
 
@@ -245,9 +258,22 @@ mod tests {
     #[test]
     fn scope_is_a_method_and_a_part_of_the_path() {
         let board = board(&["error:path=/aggregation,method=post"]);
-        assert!(board.decide("POST", "/pendo/api/v1/metadata", &[]).names.is_empty());
-        assert!(board.decide("GET", "/pendo/api/v1/aggregation", &[]).names.is_empty());
-        assert_eq!(board.decide("POST", "/pendo/api/v1/aggregation", &[]).names, ["error"]);
+        assert!(
+            board
+                .decide("POST", "/pendo/api/v1/metadata", &[])
+                .names
+                .is_empty()
+        );
+        assert!(
+            board
+                .decide("GET", "/pendo/api/v1/aggregation", &[])
+                .names
+                .is_empty()
+        );
+        assert_eq!(
+            board.decide("POST", "/pendo/api/v1/aggregation", &[]).names,
+            ["error"]
+        );
         assert_eq!(board.states()[0].seen, 1);
     }
 
@@ -255,11 +281,16 @@ mod tests {
     fn jitter_is_bounded_and_deterministic() {
         let delays = || -> Vec<Duration> {
             let board = board(&["slow:ms=100,jitter=50"]);
-            (0..100).map(|_| board.decide("GET", "/", &[]).delay).collect()
+            (0..100)
+                .map(|_| board.decide("GET", "/", &[]).delay)
+                .collect()
         };
         let all = delays();
         assert_eq!(all, delays());
-        assert!(all.iter().all(|delay| (100..=150).contains(&delay.as_millis())));
+        assert!(
+            all.iter()
+                .all(|delay| (100..=150).contains(&delay.as_millis()))
+        );
         assert!(all.iter().any(|delay| *delay != all[0]));
     }
 
@@ -271,7 +302,10 @@ mod tests {
         assert_eq!((refusal.status, refusal.retry_after), (429, Some(1)));
         assert_eq!(verdict.delay, Duration::from_millis(11));
         assert_eq!(verdict.call.failed_record, Some(2));
-        assert_eq!(verdict.names, ["partial", "throttle", "error", "slow", "slow"]);
+        assert_eq!(
+            verdict.names,
+            ["partial", "throttle", "error", "slow", "slow"]
+        );
     }
 
     #[test]

@@ -23,11 +23,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::activity::Activity;
 pub use crate::activity::{RequestEntry, Snapshot, TableCounters};
 pub use crate::control::Status;
-pub use crate::faults::{Fault, FaultError, FaultState};
-use crate::activity::Activity;
 use crate::faults::FaultBoard;
+pub use crate::faults::{Fault, FaultError, FaultState};
 use crate::line::{Line, LineListener};
 use crate::pendo::{Pendo, PendoOptions};
 use crate::server::World;
@@ -97,7 +97,12 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         drop(stopped.wait_for(|stop| *stop).await);
     });
     let server = tokio::spawn(server.into_future());
-    Ok(Sandbox { addr, world, stop, server })
+    Ok(Sandbox {
+        addr,
+        world,
+        stop,
+        server,
+    })
 }
 
 impl Sandbox {
@@ -138,7 +143,10 @@ impl Sandbox {
 
     /// Replaces all faults, given as on the command line; counters begin anew.
     pub fn set_faults(&self, specs: &[&str]) -> Result<(), FaultError> {
-        let faults = specs.iter().map(|spec| spec.parse()).collect::<Result<_, _>>()?;
+        let faults = specs
+            .iter()
+            .map(|spec| spec.parse())
+            .collect::<Result<_, _>>()?;
         self.world.faults.set(faults);
         Ok(())
     }
@@ -156,7 +164,9 @@ impl Sandbox {
             None => Ok(()),
         };
         match tokio::time::timeout(STOP_PATIENCE, &mut self.server).await {
-            Ok(ended) => ended.context("the server panicked")?.context("the server failed")?,
+            Ok(ended) => ended
+                .context("the server panicked")?
+                .context("the server failed")?,
             Err(_) => self.server.abort(),
         }
         source

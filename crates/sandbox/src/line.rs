@@ -53,7 +53,9 @@ impl axum::serve::Listener for LineListener {
             };
             // Small answers must not wait for Nagle; a socket that refuses the option still works.
             drop(stream.set_nodelay(true));
-            let line = Line { broken: Arc::new(AtomicBool::new(false)) };
+            let line = Line {
+                broken: Arc::new(AtomicBool::new(false)),
+            };
             return (Wire { stream, line }, peer);
         }
     }

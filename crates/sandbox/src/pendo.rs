@@ -22,7 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use anyhow::Context;
 use axum::Router;
 use axum::routing::{delete, get, post};
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use self::deletion::Deletions;
 use self::flight::InFlight;
@@ -49,15 +51,20 @@ struct KindState {
     in_flight: InFlight,
 }
 
-/// The values of one id: group, then field.
-pub type Values = BTreeMap<String, Map<String, Value>>;
+/// The values of one id: group, then field. As numbers they are as exact as a float.
+pub type Values = BTreeMap<String, BTreeMap<String, Value>>;
+
+/// The values of one id as JSON text, with every digit: group, then field.
+pub type RawValues = BTreeMap<String, BTreeMap<String, Box<RawValue>>>;
 
 impl Pendo {
     pub(crate) fn new(options: PendoOptions) -> anyhow::Result<Pendo> {
         let schemas = options.schema.as_deref().map(read_json).transpose()?;
         let ids = options.ids.as_deref().map(read_json).transpose()?;
         let state = |kind: Kind| -> anyhow::Result<KindState> {
-            let given = schemas.as_ref().and_then(|schemas| schemas.get(kind.name()));
+            let given = schemas
+                .as_ref()
+                .and_then(|schemas| schemas.get(kind.name()));
             let schema = match given {
                 Some(given) => Schema::from_json(given)
                     .with_context(|| format!("cannot use the schema of kind `{}`", kind.name()))?,
@@ -79,7 +86,11 @@ impl Pendo {
             })
         };
         Ok(Pendo {
-            kinds: [state(Kind::Visitor)?, state(Kind::Account)?, state(Kind::ParentAccount)?],
+            kinds: [
+                state(Kind::Visitor)?,
+                state(Kind::Account)?,
+                state(Kind::ParentAccount)?,
+            ],
             deletions: Mutex::default(),
             options,
         })
@@ -105,13 +116,24 @@ impl Pendo {
         self.peek(kind, usize::MAX).into_iter().collect()
     }
 
-    /// The first ids of a kind with their values.
+    /// As [`Pendo::dump`], with the values as the JSON text that is kept.
+    pub fn dump_raw(&self, kind: Kind) -> BTreeMap<String, RawValues> {
+        let state = self.of(kind);
+        let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
+        let table = state.table();
+        table
+            .rows()
+            .map(|row| (row.id.to_string(), values_of(&schema, row)))
+            .collect()
+    }
+
+    /// Ids of a kind with their values, those that became known first.
     pub fn peek(&self, kind: Kind, count: usize) -> Vec<(String, Values)> {
         let state = self.of(kind);
         let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
-        let mut table = state.table();
+        let table = state.table();
         table
-            .rows_after(None)
+            .rows()
             .take(count)
             .map(|row| (row.id.to_string(), values_of(&schema, row)))
             .collect()
@@ -119,7 +141,11 @@ impl Pendo {
 
     /// The metadata schema of a kind, as the API answers it.
     pub fn schema(&self, kind: Kind) -> Value {
-        self.of(kind).schema.read().unwrap_or_else(PoisonError::into_inner).to_json()
+        self.of(kind)
+            .schema
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .to_json()
     }
 
     /// Replaces the metadata schema of a kind and forgets the values, whose columns would be others.
@@ -128,7 +154,7 @@ impl Pendo {
         let state = self.of(kind);
         let mut current = state.schema.write().unwrap_or_else(PoisonError::into_inner);
         let mut table = state.table();
-        let ids: Vec<Arc<str>> = table.rows_after(None).map(|row| Arc::clone(&row.id)).collect();
+        let ids: Vec<Arc<str>> = table.rows().map(|row| Arc::clone(&row.id)).collect();
         *current = new;
         *table = Table::default();
         for id in ids {
@@ -142,8 +168,14 @@ impl Pendo {
         let fresh = Pendo::new(self.options.clone())?;
         for (state, fresh) in self.kinds.iter().zip(fresh.kinds) {
             let mut schema = state.schema.write().unwrap_or_else(PoisonError::into_inner);
-            *schema = fresh.schema.into_inner().unwrap_or_else(PoisonError::into_inner);
-            *state.table() = fresh.table.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *schema = fresh
+                .schema
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            *state.table() = fresh
+                .table
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
         }
         *self.deletions() = Deletions::default();
         Ok(())
@@ -154,7 +186,9 @@ impl Pendo {
     }
 
     fn deletions(&self) -> MutexGuard<'_, Deletions> {
-        self.deletions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.deletions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,28 +208,46 @@ pub(crate) fn routes(pendo: Arc<Pendo>) -> Router {
             get(metadata::get_value).put(metadata::set_value),
         )
         .route("/metadata/schema/{kind}", get(metadata::get_schema))
-        .route("/metadata/schema/{kind}/{group}", post(metadata::create_fields))
-        .route("/metadata/schema/{kind}/{group}/{field}", delete(metadata::delete_field))
+        .route(
+            "/metadata/schema/{kind}/{group}",
+            post(metadata::create_fields),
+        )
+        .route(
+            "/metadata/schema/{kind}/{group}/{field}",
+            delete(metadata::delete_field),
+        )
         .route("/visitor", get(person::no_list))
         .route("/account", get(person::no_list))
         .route("/visitor/{id}", get(person::get_visitor))
         .route("/account/{id}", get(person::get_account))
         .route("/aggregation", post(aggregation::aggregate))
         .route("/bulkdelete", get(deletion::list))
-        .route("/bulkdelete/{key}", get(deletion::status).post(deletion::submit))
+        .route(
+            "/bulkdelete/{key}",
+            get(deletion::status).post(deletion::submit),
+        )
         .route("/token/verify", get(access::verify))
         .route_layer(guard)
         .method_not_allowed_fallback(answer::not_simulated)
         .fallback(answer::not_simulated);
-    Router::new().nest("/api/v1", api).fallback(answer::not_simulated).with_state(pendo)
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(answer::not_simulated)
+        .with_state(pendo)
 }
 
-fn values_of(schema: &Schema, row: &Row) -> Values {
-    let mut values = Values::new();
+fn values_of<Form: DeserializeOwned>(
+    schema: &Schema,
+    row: &Row,
+) -> BTreeMap<String, BTreeMap<String, Form>> {
+    let mut values: BTreeMap<String, BTreeMap<String, Form>> = BTreeMap::new();
     for (column, text) in row.cells() {
         let field = schema.field(column);
         let value = serde_json::from_str(text).expect("only JSON text is kept");
-        values.entry(field.group.clone()).or_default().insert(field.name.clone(), value);
+        values
+            .entry(field.group.clone())
+            .or_default()
+            .insert(field.name.clone(), value);
     }
     values
 }

@@ -40,21 +40,28 @@ impl World {
     /// Makes known to Pendo what the sample data says it knows.
     pub(crate) fn know_source(&self) {
         if let Some(source) = self.source.get() {
-            self.pendo.add_ids(pendo::Kind::Account, source.known_ids(Kind::Account));
-            self.pendo.add_ids(pendo::Kind::Visitor, source.known_ids(Kind::Visitor));
+            self.pendo
+                .add_ids(pendo::Kind::Account, source.known_ids(Kind::Account));
+            self.pendo
+                .add_ids(pendo::Kind::Visitor, source.known_ids(Kind::Visitor));
         }
     }
 }
 
 /// Something that a service wants kept until its answer is on its way.
 #[derive(Clone)]
-pub(crate) struct Held(#[expect(dead_code, reason = "held for its drop")] pub(crate) Arc<dyn Any + Send + Sync>);
+pub(crate) struct Held(
+    #[expect(dead_code, reason = "held for its drop")] pub(crate) Arc<dyn Any + Send + Sync>,
+);
 
 pub(crate) fn routes(world: &Arc<World>) -> Router {
     let services = Router::new()
         .nest("/pendo", pendo::routes(Arc::clone(&world.pendo)))
         .fallback(unknown_path)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(world), watch));
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(world),
+            watch,
+        ));
     Router::new()
         .merge(page::routes(Arc::clone(world)))
         .nest("/_sandbox", control::routes(Arc::clone(world)))
@@ -63,13 +70,21 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
 
 /// The length that a request declares for its body.
 pub(crate) fn declared_length(headers: &HeaderMap) -> u64 {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 async fn unknown_path(request: Request) -> Response {
-    let message = format!("no service of the sandbox has the path `{}`", request.uri().path());
-    (StatusCode::NOT_IMPLEMENTED, Json(json!({"sandbox": "not implemented", "message": message})))
+    let message = format!(
+        "no service of the sandbox has the path `{}`",
+        request.uri().path()
+    );
+    (
+        StatusCode::NOT_IMPLEMENTED,
+        Json(json!({"sandbox": "not implemented", "message": message})),
+    )
         .into_response()
 }
 
@@ -78,13 +93,18 @@ async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) ->
     let began = Instant::now();
     let method = request.method().to_string();
     let uri = request.uri();
-    let path = uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string);
+    let path = uri
+        .path_and_query()
+        .map_or_else(|| uri.path().to_owned(), ToString::to_string);
     let bytes = declared_length(request.headers());
     let own = match own_faults(request.headers()) {
         Ok(own) => own,
         Err(response) => return *response,
     };
-    let line = request.extensions().get::<ConnectInfo<Line>>().map(|info| info.0.clone());
+    let line = request
+        .extensions()
+        .get::<ConnectInfo<Line>>()
+        .map(|info| info.0.clone());
     let verdict = world.faults.decide(&method, uri.path(), &own);
     let (mut response, reset) = strike(&world, &verdict, request, next).await;
     let tally = response.extensions_mut().remove::<Tally>();
@@ -99,7 +119,11 @@ async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) ->
         duration_us: began.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
         bytes,
         records: tally.as_ref().map_or(0, |tally| tally.records),
-        faults: verdict.names.iter().map(|name| (*name).to_owned()).collect(),
+        faults: verdict
+            .names
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
     };
     world.activity.record(entry, tally.as_ref());
     if let Some(line) = line.filter(|_| reset) {
@@ -109,7 +133,12 @@ async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) ->
 }
 
 /// Runs a request with its faults; the flag says that the connection is to be reset.
-async fn strike(world: &World, verdict: &Verdict, mut request: Request, next: Next) -> (Response, bool) {
+async fn strike(
+    world: &World,
+    verdict: &Verdict,
+    mut request: Request,
+    next: Next,
+) -> (Response, bool) {
     let delay = world.latency + verdict.delay;
     if verdict.reset == Some(Moment::Before) {
         tokio::time::sleep(delay).await;
@@ -140,10 +169,13 @@ async fn strike(world: &World, verdict: &Verdict, mut request: Request, next: Ne
 }
 
 fn own_faults(headers: &HeaderMap) -> Result<Vec<Fault>, Box<Response>> {
-    let Some(text) = headers.get(FAULT_HEADER) else { return Ok(Vec::new()) };
-    let faults = text.to_str().map_err(|_| "no text".to_owned()).and_then(|text| {
-        Fault::parse_list(text).map_err(|error| error.to_string())
-    });
+    let Some(text) = headers.get(FAULT_HEADER) else {
+        return Ok(Vec::new());
+    };
+    let faults = text
+        .to_str()
+        .map_err(|_| "no text".to_owned())
+        .and_then(|text| Fault::parse_list(text).map_err(|error| error.to_string()));
     faults.map_err(|error| {
         let message = format!("cannot use header `{FAULT_HEADER}`: {error}");
         let body = json!({"sandbox": "bad fault", "message": message});
@@ -161,13 +193,17 @@ fn refuse(refusal: Refusal) -> Response {
     let mut response = match (refusal.reason, code) {
         (Reason::Throttled, _) => json("rateLimitExceeded", "Too Many Requests"),
         (Reason::KeyExpired, _) => "Authentication Failed".into_response(),
-        (Reason::Broken, 502) => Html("<html><body>502 Bad Gateway</body></html>\n").into_response(),
+        (Reason::Broken, 502) => {
+            Html("<html><body>502 Bad Gateway</body></html>\n").into_response()
+        }
         (Reason::Broken, 503 | 504) => "upstream connect error\n".into_response(),
         (Reason::Broken, _) => json("internal", "internal error"),
     };
     *response.status_mut() = status;
     if let Some(seconds) = refusal.retry_after {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
@@ -179,12 +215,17 @@ async fn cut(response: Response) -> Response {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let half = whole.slice(..whole.len() / 2);
-    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
+    parts
+        .headers
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
     let chunks = stream::unfold(Some(half), |half| async move {
         let Some(half) = half else {
             // What was written so far goes out while this waits.
             tokio::task::yield_now().await;
-            return Some((Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)), None));
+            return Some((
+                Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
+                None,
+            ));
         };
         Some((Ok::<Bytes, std::io::Error>(half), None))
     });

@@ -29,6 +29,7 @@ mod connection;
 pub(crate) mod control;
 mod data;
 mod embedded;
+mod private_folder;
 mod private_server;
 mod redshift_dialect;
 mod redshift_proxy;
@@ -307,7 +308,9 @@ async fn choose_server(
             Ok((connection, ServerKind::External, None))
         }
         SourceChoice::Auto | SourceChoice::Found => {
-            let server = PrivateServer::start(PrivateServerOptions::default()).await?;
+            let server = PrivateServer::start(PrivateServerOptions::default())
+                .await
+                .context("`--source embedded` does without a PostgreSQL of this machine")?;
             let kind = ServerKind::Found(server.version());
             Ok((
                 server.connection().clone(),

@@ -29,12 +29,17 @@ impl Row {
 
     /// The JSON text of one column.
     pub(crate) fn cell(&self, column: Column) -> Option<&str> {
-        self.cells().find(|(found, _)| *found == column).map(|(_, text)| text)
+        self.cells()
+            .find(|(found, _)| *found == column)
+            .map(|(_, text)| text)
     }
 
     /// Sets the given columns and leaves the others alone; an empty text empties the column.
     pub(crate) fn merge(&mut self, changes: &[(Column, impl AsRef<str>)]) {
-        let added: usize = changes.iter().map(|(_, text)| text.as_ref().len() + CELL_HEAD).sum();
+        let added: usize = changes
+            .iter()
+            .map(|(_, text)| text.as_ref().len() + CELL_HEAD)
+            .sum();
         let mut merged = Vec::with_capacity(self.cells.len() + added);
         for (column, text) in self.cells() {
             if !changes.iter().any(|(changed, _)| *changed == column) {
@@ -42,7 +47,10 @@ impl Row {
             }
         }
         for (position, (column, text)) in changes.iter().enumerate() {
-            let repeated = changes.iter().skip(position + 1).any(|(later, _)| later == column);
+            let repeated = changes
+                .iter()
+                .skip(position + 1)
+                .any(|(later, _)| later == column);
             if !repeated && !text.as_ref().is_empty() {
                 push_cell(&mut merged, *column, text.as_ref());
             }
@@ -64,7 +72,10 @@ impl<'row> Iterator for Cells<'row> {
         let (length, rest) = rest.split_first_chunk::<4>()?;
         let (text, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize)?;
         self.rest = rest;
-        Some((Column::from_ne_bytes(*column), std::str::from_utf8(text).ok()?))
+        Some((
+            Column::from_ne_bytes(*column),
+            std::str::from_utf8(text).ok()?,
+        ))
     }
 }
 
@@ -90,7 +101,9 @@ impl Table {
     }
 
     pub(crate) fn row(&self, id: &str) -> Option<&Row> {
-        self.positions.get(id).and_then(|position| self.rows.get(*position as usize))
+        self.positions
+            .get(id)
+            .and_then(|position| self.rows.get(*position as usize))
     }
 
     pub(crate) fn row_mut(&mut self, id: &str) -> Option<&mut Row> {
@@ -109,7 +122,9 @@ impl Table {
 
     /// Forgets a row; false if there was none.
     pub(crate) fn remove(&mut self, id: &str) -> bool {
-        let Some(position) = self.positions.remove(id) else { return false };
+        let Some(position) = self.positions.remove(id) else {
+            return false;
+        };
         if let Some(row) = self.rows.get_mut(position as usize) {
             row.live = false;
             row.cells = Box::default();
@@ -118,9 +133,17 @@ impl Table {
         true
     }
 
+    /// Rows in the order in which they came.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| row.live)
+    }
+
     /// Rows in the order of their ids, from the first id that is greater than `after`.
     pub(crate) fn rows_after(&mut self, after: Option<&str>) -> impl Iterator<Item = &Row> {
-        let order = Arc::clone(self.order.get_or_insert_with(|| sorted_positions(&self.rows)));
+        let order = Arc::clone(
+            self.order
+                .get_or_insert_with(|| sorted_positions(&self.rows)),
+        );
         let rows = &self.rows;
         let start = after.map_or(0, |after| {
             order.partition_point(|position| &*rows[*position as usize].id <= after)
@@ -175,14 +198,20 @@ mod tests {
         let mut table = Table::default();
         table.row_or_new("a").merge(&[(1, "1"), (2, "2")]);
         table.row_or_new("a").merge(&[(1, "")]);
-        assert_eq!(table.row("a").unwrap().cells().collect::<Vec<_>>(), [(2, "2")]);
+        assert_eq!(
+            table.row("a").unwrap().cells().collect::<Vec<_>>(),
+            [(2, "2")]
+        );
     }
 
     #[test]
     fn of_one_column_twice_the_later_text_wins() {
         let mut table = Table::default();
         table.row_or_new("a").merge(&[(1, "1"), (1, "2")]);
-        assert_eq!(table.row("a").unwrap().cells().collect::<Vec<_>>(), [(1, "2")]);
+        assert_eq!(
+            table.row("a").unwrap().cells().collect::<Vec<_>>(),
+            [(1, "2")]
+        );
     }
 
     #[test]
@@ -194,7 +223,10 @@ mod tests {
         assert!(table.remove("c"));
         assert!(!table.remove("c"));
         let ids = |table: &mut Table, after: Option<&str>| {
-            table.rows_after(after).map(|row| row.id.to_string()).collect::<Vec<_>>()
+            table
+                .rows_after(after)
+                .map(|row| row.id.to_string())
+                .collect::<Vec<_>>()
         };
         assert_eq!(ids(&mut table, None), ["a", "b", "d"]);
         assert_eq!(ids(&mut table, Some("a")), ["b", "d"]);

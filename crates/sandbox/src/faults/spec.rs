@@ -36,7 +36,11 @@ impl std::error::Error for FaultError {}
 impl Fault {
     /// Reads several faults, separated by semicolons or line ends.
     pub fn parse_list(text: &str) -> Result<Vec<Fault>, FaultError> {
-        text.split([';', '\n']).map(str::trim).filter(|spec| !spec.is_empty()).map(str::parse).collect()
+        text.split([';', '\n'])
+            .map(str::trim)
+            .filter(|spec| !spec.is_empty())
+            .map(str::parse)
+            .collect()
     }
 }
 
@@ -54,11 +58,21 @@ impl FromStr for Fault {
             "slow" => ("slow", slow(&mut keys)?),
             "partial" => {
                 let every_record = keys.number("every-record")?.unwrap_or(2);
-                ("partial", Action::Partial { every_record: at_least_one(every_record)? })
+                (
+                    "partial",
+                    Action::Partial {
+                        every_record: at_least_one(every_record)?,
+                    },
+                )
             }
             "cut" => ("cut", Action::Cut),
             "empty" => ("empty", Action::Empty),
-            "too-large" => ("too-large", Action::TooLarge { bytes: keys.required("bytes")? }),
+            "too-large" => (
+                "too-large",
+                Action::TooLarge {
+                    bytes: keys.required("bytes")?,
+                },
+            ),
             "timeout" => {
                 let records = keys.required("records")?;
                 let applied = keys.number("applied")?.unwrap_or(records);
@@ -71,9 +85,18 @@ impl FromStr for Fault {
             }
         };
         let trigger = trigger(&mut keys)?;
-        let scope = Scope { method: keys.take("method"), path: keys.take("path") };
+        let scope = Scope {
+            method: keys.take("method"),
+            path: keys.take("path"),
+        };
         keys.none_left(name)?;
-        Ok(Fault { name, action, trigger, scope, spec: spec.to_owned() })
+        Ok(Fault {
+            name,
+            action,
+            trigger,
+            scope,
+            spec: spec.to_owned(),
+        })
     }
 }
 
@@ -82,14 +105,20 @@ fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultE
     if !(400..=599).contains(&status) {
         return Err(FaultError(format!("status {status} is no error status")));
     }
-    Ok(Action::Answer(Refusal { reason, status, retry_after: keys.number("retry-after")? }))
+    Ok(Action::Answer(Refusal {
+        reason,
+        status,
+        retry_after: keys.number("retry-after")?,
+    }))
 }
 
 fn moment(keys: &mut Keys) -> Result<Moment, FaultError> {
     match keys.take("when").as_deref() {
         None | Some("before") => Ok(Moment::Before),
         Some("after") => Ok(Moment::After),
-        Some(other) => Err(FaultError(format!("`when={other}` is neither `before` nor `after`"))),
+        Some(other) => Err(FaultError(format!(
+            "`when={other}` is neither `before` nor `after`"
+        ))),
     }
 }
 
@@ -97,9 +126,14 @@ fn slow(keys: &mut Keys) -> Result<Action, FaultError> {
     let delay: u64 = keys.required("ms")?;
     let jitter: u64 = keys.number("jitter")?.unwrap_or(0);
     if delay.saturating_add(jitter) > LONGEST_DELAY_MS {
-        return Err(FaultError(format!("no delay may be over {LONGEST_DELAY_MS} ms")));
+        return Err(FaultError(format!(
+            "no delay may be over {LONGEST_DELAY_MS} ms"
+        )));
     }
-    Ok(Action::Slow { delay: Duration::from_millis(delay), jitter: Duration::from_millis(jitter) })
+    Ok(Action::Slow {
+        delay: Duration::from_millis(delay),
+        jitter: Duration::from_millis(jitter),
+    })
 }
 
 fn trigger(keys: &mut Keys) -> Result<Trigger, FaultError> {
@@ -115,14 +149,21 @@ fn trigger(keys: &mut Keys) -> Result<Trigger, FaultError> {
     if trigger.every == 0 || trigger.burst == 0 {
         return Err(FaultError("`every` and `burst` are at least 1".to_owned()));
     }
-    if trigger.chance.is_some_and(|chance| !(0.0..=1.0).contains(&chance)) {
+    if trigger
+        .chance
+        .is_some_and(|chance| !(0.0..=1.0).contains(&chance))
+    {
         return Err(FaultError("`chance` is between 0 and 1".to_owned()));
     }
     Ok(trigger)
 }
 
 fn at_least_one(number: usize) -> Result<usize, FaultError> {
-    if number == 0 { Err(FaultError("`every-record` is at least 1".to_owned())) } else { Ok(number) }
+    if number == 0 {
+        Err(FaultError("`every-record` is at least 1".to_owned()))
+    } else {
+        Ok(number)
+    }
 }
 
 /// The keys of a fault that nobody has asked for yet.
@@ -135,7 +176,11 @@ impl Keys {
                 .map(|(key, value)| (key.trim().replace('_', "-"), value.trim().to_owned()))
                 .ok_or_else(|| FaultError(format!("`{part}` is no KEY=VALUE")))
         };
-        text.split(',').filter(|part| !part.is_empty()).map(pair).collect::<Result<_, _>>().map(Keys)
+        text.split(',')
+            .filter(|part| !part.is_empty())
+            .map(pair)
+            .collect::<Result<_, _>>()
+            .map(Keys)
     }
 
     fn take(&mut self, key: &str) -> Option<String> {
@@ -145,12 +190,16 @@ impl Keys {
 
     fn number<Number: FromStr>(&mut self, key: &str) -> Result<Option<Number>, FaultError> {
         self.take(key)
-            .map(|text| text.parse().map_err(|_| FaultError(format!("`{key}={text}` is no number"))))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| FaultError(format!("`{key}={text}` is no number")))
+            })
             .transpose()
     }
 
     fn required<Number: FromStr>(&mut self, key: &str) -> Result<Number, FaultError> {
-        self.number(key)?.ok_or_else(|| FaultError(format!("`{key}=NUMBER` is missing")))
+        self.number(key)?
+            .ok_or_else(|| FaultError(format!("`{key}=NUMBER` is missing")))
     }
 
     fn none_left(&self, name: &str) -> Result<(), FaultError> {
@@ -184,7 +233,11 @@ mod tests {
     #[test]
     fn underscores_and_spaces_do_no_harm() {
         let fault = parse("throttle: retry_after = 2 , every=5").unwrap();
-        let refusal = Refusal { reason: Reason::Throttled, status: 429, retry_after: Some(2) };
+        let refusal = Refusal {
+            reason: Reason::Throttled,
+            status: 429,
+            retry_after: Some(2),
+        };
         assert_eq!(fault.action, Action::Answer(refusal));
         assert_eq!(fault.trigger.every, 5);
     }

@@ -27,7 +27,15 @@ pub(crate) struct Trigger {
 
 impl Default for Trigger {
     fn default() -> Trigger {
-        Trigger { after: 0, every: 1, burst: 1, times: None, rate: None, chance: None, seed: 0 }
+        Trigger {
+            after: 0,
+            every: 1,
+            burst: 1,
+            times: None,
+            rate: None,
+            chance: None,
+            seed: 0,
+        }
     }
 }
 
@@ -54,8 +62,14 @@ impl Count {
     }
 
     fn is_due(&mut self, trigger: &Trigger) -> bool {
-        let over_rate = trigger.rate.is_none_or(|rate| self.count_in_window() > rate);
-        let Some(turn) = self.seen.checked_sub(trigger.after).filter(|turn| *turn > 0) else {
+        let over_rate = trigger
+            .rate
+            .is_none_or(|rate| self.count_in_window() > rate);
+        let Some(turn) = self
+            .seen
+            .checked_sub(trigger.after)
+            .filter(|turn| *turn > 0)
+        else {
             return false;
         };
         // The nth request opens a burst, so the bursts of `every=4` begin at 4, 8, 12.

@@ -80,9 +80,14 @@ fn parse(body: &[u8], filter_limit: usize) -> Result<(Source, Vec<Stage>), Failu
     }
     let pipeline = body.pointer("/request/pipeline").and_then(Value::as_array);
     let pipeline = pipeline.ok_or_else(|| wrong("`request.pipeline` is no list"))?;
-    let (first, stages) = pipeline.split_first().ok_or_else(|| wrong("the pipeline is empty"))?;
+    let (first, stages) = pipeline
+        .split_first()
+        .ok_or_else(|| wrong("the pipeline is empty"))?;
     let source = parse_source(first)?;
-    let stages = stages.iter().map(|stage| parse_stage(stage, filter_limit)).collect::<Result<_, _>>()?;
+    let stages = stages
+        .iter()
+        .map(|stage| parse_stage(stage, filter_limit))
+        .collect::<Result<_, _>>()?;
     Ok((source, stages))
 }
 
@@ -96,17 +101,27 @@ fn parse_source(stage: &Value) -> Result<Source, Failure> {
         "accounts" => Kind::Account,
         other => return Err(unknown(format!("the source `{other}`"))),
     };
-    let mut parsed = Source { kind, identified: false, span: (i64::MIN, i64::MAX) };
+    let mut parsed = Source {
+        kind,
+        identified: false,
+        span: (i64::MIN, i64::MAX),
+    };
     let options = match options {
         Value::Null => return Ok(parsed),
         Value::Object(options) => options,
         _ => return Err(wrong("the options of a source are no object")),
     };
-    let time = |value: &Value| value.as_i64().ok_or_else(|| wrong("a time is in epoch milliseconds"));
+    let time = |value: &Value| {
+        value
+            .as_i64()
+            .ok_or_else(|| wrong("a time is in epoch milliseconds"))
+    };
     for (option, value) in options {
         match option.as_str() {
             "identified" => {
-                parsed.identified = value.as_bool().ok_or_else(|| wrong("`identified` is no boolean"))?;
+                parsed.identified = value
+                    .as_bool()
+                    .ok_or_else(|| wrong("`identified` is no boolean"))?;
             }
             "startTime" => parsed.span.0 = time(value)?,
             "endTime" => parsed.span.1 = time(value)?,
@@ -127,32 +142,52 @@ fn parse_stage(stage: &Value, filter_limit: usize) -> Result<Stage, Failure> {
             _ => Err(unknown("this form of `identified`")),
         },
         "select" => {
-            let fields = body.as_object().ok_or_else(|| wrong("`select` is no object"))?;
+            let fields = body
+                .as_object()
+                .ok_or_else(|| wrong("`select` is no object"))?;
             let field = |(alias, path): (&String, &Value)| {
-                let path = path.as_str().ok_or_else(|| wrong("`select` maps to a path"))?;
+                let path = path
+                    .as_str()
+                    .ok_or_else(|| wrong("`select` maps to a path"))?;
                 Ok((alias.clone(), path.to_owned()))
             };
-            fields.iter().map(field).collect::<Result<_, _>>().map(Stage::Select)
+            fields
+                .iter()
+                .map(field)
+                .collect::<Result<_, _>>()
+                .map(Stage::Select)
         }
         "filter" => {
             let text = body.as_str().ok_or_else(|| wrong("`filter` is no text"))?;
             if text.len() > filter_limit {
                 return Err(wrong("the filter expression is too long"));
             }
-            Expression::parse(text).map(Stage::Filter).map_err(Failure::Wrong)
+            Expression::parse(text)
+                .map(Stage::Filter)
+                .map_err(Failure::Wrong)
         }
         "sort" => {
             let keys = body.as_array().ok_or_else(|| wrong("`sort` is no list"))?;
             let key = |key: &Value| {
-                let path = key.as_str().ok_or_else(|| wrong("`sort` is a list of paths"))?;
+                let path = key
+                    .as_str()
+                    .ok_or_else(|| wrong("`sort` is a list of paths"))?;
                 let ascending = path.strip_prefix('-').unwrap_or(path);
-                Ok(SortKey { path: ascending.to_owned(), descending: ascending.len() < path.len() })
+                Ok(SortKey {
+                    path: ascending.to_owned(),
+                    descending: ascending.len() < path.len(),
+                })
             };
-            keys.iter().map(key).collect::<Result<_, _>>().map(Stage::Sort)
+            keys.iter()
+                .map(key)
+                .collect::<Result<_, _>>()
+                .map(Stage::Sort)
         }
         "limit" => {
             let limit = body.as_u64().and_then(|limit| usize::try_from(limit).ok());
-            limit.map(Stage::Limit).ok_or_else(|| wrong("`limit` is no count"))
+            limit
+                .map(Stage::Limit)
+                .ok_or_else(|| wrong("`limit` is no count"))
         }
         "count" if body.is_null() => Ok(Stage::Count),
         other => Err(unknown(format!("the pipeline stage `{other}`"))),

@@ -2,14 +2,18 @@
 //! as with the real service, so that no client comes to rely on one form.
 
 use axum::Json;
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::extract::OriginalUri;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// 400 for what the client got wrong.
 pub(crate) fn bad_request(message: &str) -> Response {
-    (StatusCode::BAD_REQUEST, Json(json!({"code": 400, "message": message}))).into_response()
+    (
+        StatusCode::BAD_REQUEST,
+        Json(json!({"code": 400, "message": message})),
+    )
+        .into_response()
 }
 
 /// 404 for a kind, group, field, id or path that does not exist.
@@ -28,13 +32,16 @@ pub(crate) fn too_large() -> Response {
 }
 
 /// 501 with what was asked for: the real service may know it, the sandbox does not.
-pub(crate) async fn not_simulated(request: Request) -> Response {
-    let asked = format!("{} {}", request.method(), request.uri().path());
+pub(crate) async fn not_simulated(OriginalUri(uri): OriginalUri, method: Method) -> Response {
+    let asked = format!("{method} {}", uri.path());
     unknown(&format!("the sandbox does not simulate `{asked}`"))
 }
 
 /// 501 for a part of a request that the sandbox does not know.
 pub(crate) fn unknown(message: &str) -> Response {
-    (StatusCode::NOT_IMPLEMENTED, Json(json!({"sandbox": "not implemented", "message": message})))
+    (
+        StatusCode::NOT_IMPLEMENTED,
+        Json(json!({"sandbox": "not implemented", "message": message})),
+    )
         .into_response()
 }

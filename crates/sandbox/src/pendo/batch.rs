@@ -5,8 +5,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use serde_json::value::RawValue;
 
 use super::options::PendoOptions;
@@ -50,7 +52,11 @@ impl Reader<'_> {
     /// Reads a whole body; an error is malformed JSON, or not an array of objects.
     pub(crate) fn read<'body>(&self, body: &'body str) -> serde_json::Result<Batch<'body>> {
         let mut deserializer = serde_json::Deserializer::from_str(body);
-        let state = State { reader: *self, batch: Batch::default(), known: Vec::new() };
+        let state = State {
+            reader: *self,
+            batch: Batch::default(),
+            known: Vec::new(),
+        };
         let batch = Records(state).deserialize(&mut deserializer)?;
         deserializer.end()?;
         Ok(batch)
@@ -67,7 +73,10 @@ pub(crate) fn count_records(body: &[u8]) -> serde_json::Result<usize> {
             formatter.write_str("an array of records")
         }
 
-        fn visit_seq<Access: SeqAccess<'de>>(self, mut records: Access) -> Result<usize, Access::Error> {
+        fn visit_seq<Access: SeqAccess<'de>>(
+            self,
+            mut records: Access,
+        ) -> Result<usize, Access::Error> {
             let mut count = 0;
             while records.next_element::<IgnoredAny>()?.is_some() {
                 count += 1;
@@ -108,7 +117,10 @@ impl<'de> Visitor<'de> for Records<'_, 'de> {
         formatter.write_str("an array of records")
     }
 
-    fn visit_seq<Access: SeqAccess<'de>>(mut self, mut records: Access) -> Result<Batch<'de>, Access::Error> {
+    fn visit_seq<Access: SeqAccess<'de>>(
+        mut self,
+        mut records: Access,
+    ) -> Result<Batch<'de>, Access::Error> {
         while let Some(record) = records.next_element_seed(RecordSeed(&mut self.0))? {
             self.0.batch.records.push(record);
         }
@@ -133,7 +145,10 @@ impl<'de> Visitor<'de> for RecordSeed<'_, '_, 'de> {
         formatter.write_str("a record with an id and values")
     }
 
-    fn visit_map<Access: MapAccess<'de>>(self, mut map: Access) -> Result<Record<'de>, Access::Error> {
+    fn visit_map<Access: MapAccess<'de>>(
+        self,
+        mut map: Access,
+    ) -> Result<Record<'de>, Access::Error> {
         let state = self.0;
         let begin = state.batch.cells.len();
         let mut id = None;
@@ -149,11 +164,17 @@ impl<'de> Visitor<'de> for RecordSeed<'_, '_, 'de> {
                 map.next_value::<IgnoredAny>()?;
             }
         }
-        let id = id.ok_or_else(|| Access::Error::custom(format!("`{}` is missing", state.reader.id_key)))?;
+        let id = id.ok_or_else(|| {
+            Access::Error::custom(format!("`{}` is missing", state.reader.id_key))
+        })?;
         if !has_values {
             return Err(Access::Error::custom("`values` is missing"));
         }
-        Ok(Record { id, refusal, cells: begin..state.batch.cells.len() })
+        Ok(Record {
+            id,
+            refusal,
+            cells: begin..state.batch.cells.len(),
+        })
     }
 }
 
@@ -162,7 +183,10 @@ struct ValuesSeed<'state, 'call, 'body>(&'state mut State<'call, 'body>);
 impl<'de> DeserializeSeed<'de> for ValuesSeed<'_, '_, 'de> {
     type Value = Option<Refusal>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Refusal>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(
+        self,
+        deserializer: D,
+    ) -> Result<Option<Refusal>, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
@@ -209,7 +233,12 @@ impl<'body> State<'_, 'body> {
     }
 
     /// Looks a field up; `None` if it is an agent field that is about to come into being.
-    fn find(&mut self, place: usize, name: Cow<'body, str>, raw: &str) -> Result<Option<Column>, Refusal> {
+    fn find(
+        &mut self,
+        place: usize,
+        name: Cow<'body, str>,
+        raw: &str,
+    ) -> Result<Option<Column>, Refusal> {
         if let Some(column) = self.reader.schema.live_column(self.reader.group, &name) {
             if let Cow::Borrowed(name) = name {
                 // Places fill up in order; a later record with other fields takes the place over.
@@ -222,14 +251,27 @@ impl<'body> State<'_, 'body> {
             return Ok(Some(column));
         }
         if self.reader.group != "agent" {
-            return Err(Refusal(format!("field `{name}` has no mapping in group `{}`", self.reader.group)));
+            return Err(Refusal(format!(
+                "field `{name}` has no mapping in group `{}`",
+                self.reader.group
+            )));
         }
         if !is_field_name(&name) {
-            return Err(Refusal("a field name is made of letters, digits and underscores".to_owned()));
+            return Err(Refusal(
+                "a field name is made of letters, digits and underscores".to_owned(),
+            ));
         }
-        if !self.batch.unborn.iter().any(|field| field.name.eq_ignore_ascii_case(&name)) {
+        if !self
+            .batch
+            .unborn
+            .iter()
+            .any(|field| field.name.eq_ignore_ascii_case(&name))
+        {
             let field = Field::new(self.reader.group, &name, guess_type(raw));
-            self.batch.unborn.push(Field { checked: false, ..field });
+            self.batch.unborn.push(Field {
+                checked: false,
+                ..field
+            });
         }
         Ok(None)
     }
@@ -246,7 +288,13 @@ mod tests {
         group: &str,
         body: &'body str,
     ) -> serde_json::Result<Batch<'body>> {
-        Reader { schema, group, id_key: "visitorId", options: &defaults() }.read(body)
+        Reader {
+            schema,
+            group,
+            id_key: "visitorId",
+            options: &defaults(),
+        }
+        .read(body)
     }
 
     #[test]
@@ -273,8 +321,12 @@ mod tests {
         let body = r#"[{"visitorId":"a","values":{"nps":"nine"}},{"visitorId":"b","values":{"nps":9}},
             {"visitorId":"c","values":{"legacy_tier":"x"}},{"visitorId":"d","values":{"unheard":1}}]"#;
         let batch = read(&schema, "custom", body).unwrap();
-        let refused: Vec<_> =
-            batch.records.iter().filter(|record| record.refusal.is_some()).map(|record| &*record.id).collect();
+        let refused: Vec<_> = batch
+            .records
+            .iter()
+            .filter(|record| record.refusal.is_some())
+            .map(|record| &*record.id)
+            .collect();
         assert_eq!(refused, ["a", "c", "d"]);
     }
 
@@ -283,7 +335,10 @@ mod tests {
         let schema = Schema::built_in(Kind::Visitor);
         let body = r#"[{"visitorId":"a","values":{"Team":"x","size":3}},{"visitorId":"b","values":{"team":"y"}}]"#;
         let unborn = read(&schema, "agent", body).unwrap().unborn;
-        let names: Vec<_> = unborn.iter().map(|field| (&*field.name, &*field.type_name)).collect();
+        let names: Vec<_> = unborn
+            .iter()
+            .map(|field| (&*field.name, &*field.type_name))
+            .collect();
         assert_eq!(names, [("team", "string"), ("size", "float")]);
     }
 

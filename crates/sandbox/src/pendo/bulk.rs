@@ -43,7 +43,11 @@ pub(crate) async fn set_values(
         body::drain(request.into_body()).await;
         return answer::not_found();
     };
-    let faults = request.extensions().get::<CallFaults>().copied().unwrap_or_default();
+    let faults = request
+        .extensions()
+        .get::<CallFaults>()
+        .copied()
+        .unwrap_or_default();
     let call = Call {
         pendo: &pendo,
         state: pendo.of(kind),
@@ -66,7 +70,11 @@ struct Call<'call> {
 impl Call<'_> {
     async fn run(&self, request: Request) -> Response {
         let options = &self.pendo.options;
-        let limit = self.faults.byte_limit.unwrap_or(options.max_body_bytes).min(options.max_body_bytes);
+        let limit = self
+            .faults
+            .byte_limit
+            .unwrap_or(options.max_body_bytes)
+            .min(options.max_body_bytes);
         let declared = declared_length(request.headers());
         if options.mode == Mode::Drain {
             return match body::count_occurrences(request.into_body(), RECORD_MARK).await {
@@ -77,7 +85,9 @@ impl Call<'_> {
         let collected = match body::collect(request.into_body(), declared, limit).await {
             Ok(collected) => collected,
             Err(BodyError::TooLarge) => return answer::too_large(),
-            Err(BodyError::Broken) => return answer::bad_request("the body was not read to its end"),
+            Err(BodyError::Broken) => {
+                return answer::bad_request("the body was not read to its end");
+            }
         };
         if options.mode == Mode::Discard {
             return match count_records(&collected) {
@@ -93,7 +103,10 @@ impl Call<'_> {
 
     fn count_only(&self, records: usize) -> Response {
         let (applied, timed_out) = self.applied_records(records);
-        let mut outcome = Outcome { updated: applied, ..Outcome::default() };
+        let mut outcome = Outcome {
+            updated: applied,
+            ..Outcome::default()
+        };
         for number in 1..=applied {
             if self.fails_on_purpose(number) {
                 outcome.updated -= 1;
@@ -106,13 +119,22 @@ impl Call<'_> {
     fn store(&self, text: &str) -> Response {
         let options = &self.pendo.options;
         loop {
-            let schema = self.state.schema.read().unwrap_or_else(PoisonError::into_inner);
+            let schema = self
+                .state
+                .schema
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             let id_key = match self.state.kind {
                 Kind::Visitor => "visitorId",
                 Kind::Account => "accountId",
                 Kind::ParentAccount => &options.parent_id_key,
             };
-            let reader = Reader { schema: &schema, group: self.group, id_key, options };
+            let reader = Reader {
+                schema: &schema,
+                group: self.group,
+                id_key,
+                options,
+            };
             let batch = match reader.read(text) {
                 Ok(batch) => batch,
                 // The message of the parser may quote a value's kind, never the value.
@@ -122,7 +144,11 @@ impl Call<'_> {
                 return self.apply(&batch);
             }
             drop(schema);
-            let mut schema = self.state.schema.write().unwrap_or_else(PoisonError::into_inner);
+            let mut schema = self
+                .state
+                .schema
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
             for field in batch.unborn {
                 if let Err(error) = schema.create(field) {
                     return answer::bad_request(&error.to_string());
@@ -133,7 +159,10 @@ impl Call<'_> {
 
     fn apply(&self, batch: &Batch<'_>) -> Response {
         let options = &self.pendo.options;
-        let refusal = batch.records.iter().find_map(|record| record.refusal.as_ref());
+        let refusal = batch
+            .records
+            .iter()
+            .find_map(|record| record.refusal.as_ref());
         if let Some(refusal) = refusal.filter(|_| options.wrong_value == WrongValue::Batch) {
             return answer::bad_request(&refusal.0);
         }
@@ -142,7 +171,9 @@ impl Call<'_> {
         }
         let (applied, timed_out) = self.applied_records(batch.records.len());
         let flight = options.watch_overlaps.then(|| {
-            self.state.in_flight.enter(batch.records.iter().map(|record| &*record.id))
+            self.state
+                .in_flight
+                .enter(batch.records.iter().map(|record| &*record.id))
         });
         let mut outcome = Outcome::default();
         self.merge(batch, &batch.records[..applied], &mut outcome);
@@ -165,10 +196,16 @@ impl Call<'_> {
                 continue;
             }
             if self.fails_on_purpose(number) {
-                outcome.errors.push(self.error(&record.id, "failed on purpose"));
+                outcome
+                    .errors
+                    .push(self.error(&record.id, "failed on purpose"));
                 continue;
             }
-            let row = if create { Some(table.row_or_new(&record.id)) } else { table.row_mut(&record.id) };
+            let row = if create {
+                Some(table.row_or_new(&record.id))
+            } else {
+                table.row_mut(&record.id)
+            };
             let Some(row) = row else {
                 outcome.missing.push(record.id.as_ref().into());
                 continue;
@@ -194,7 +231,11 @@ impl Call<'_> {
 
     /// How many records the call gets to before its time is up, and whether it is.
     fn applied_records(&self, records: usize) -> (usize, bool) {
-        if let Some((limit, applied)) = self.faults.record_limit.filter(|(limit, _)| records > *limit) {
+        if let Some((limit, applied)) = self
+            .faults
+            .record_limit
+            .filter(|(limit, _)| records > *limit)
+        {
             return (applied.min(limit).min(records), true);
         }
         let options = &self.pendo.options;
@@ -205,13 +246,17 @@ impl Call<'_> {
     }
 
     fn fails_on_purpose(&self, number: usize) -> bool {
-        self.faults.failed_record.is_some_and(|every| number.is_multiple_of(every))
+        self.faults
+            .failed_record
+            .is_some_and(|every| number.is_multiple_of(every))
     }
 
     fn error(&self, id: &str, reason: &str) -> Value {
         match self.pendo.options.error_shape {
             ErrorShape::Id => json!({"id": id, "error": reason}),
-            ErrorShape::KindId => json!({format!("{}Id", self.state.kind.name()): id, "error": reason}),
+            ErrorShape::KindId => {
+                json!({format!("{}Id", self.state.kind.name()): id, "error": reason})
+            }
             ErrorShape::Text => id.into(),
             ErrorShape::Anonymous => json!({"error": reason}),
         }
@@ -283,6 +328,8 @@ fn has_duplicates(batch: &Batch<'_>) -> bool {
 
 /// Now, in the form in which Pendo answers times.
 pub(crate) fn epoch_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -28,7 +28,11 @@ struct Job {
 
 impl Job {
     fn to_json(&self, number: usize) -> Value {
-        let status = if self.removed.is_some() { "done" } else { "running" };
+        let status = if self.removed.is_some() {
+            "done"
+        } else {
+            "running"
+        };
         json!({
             "id": number.to_string(),
             "kind": self.kind.name(),
@@ -53,12 +57,20 @@ pub(crate) async fn submit(
     let Ok(mut body) = serde_json::from_slice::<Value>(&body) else {
         return answer::bad_request("malformed JSON");
     };
-    let ids = body.get_mut(list).map(Value::take).map(serde_json::from_value::<Vec<String>>);
+    let ids = body
+        .get_mut(list)
+        .map(Value::take)
+        .map(serde_json::from_value::<Vec<String>>);
     let Some(Ok(ids)) = ids else {
         return answer::bad_request(&format!("`{list}` is no list of ids"));
     };
     let mut deletions = pendo.deletions();
-    deletions.jobs.push(Job { kind, ids, polls: 0, removed: None });
+    deletions.jobs.push(Job {
+        kind,
+        ids,
+        polls: 0,
+        removed: None,
+    });
     let number = deletions.jobs.len();
     let accepted = deletions.jobs.last().map(|job| job.to_json(number));
     (StatusCode::OK, Json(accepted)).into_response()
@@ -67,7 +79,10 @@ pub(crate) async fn submit(
 /// Answers all deletions.
 pub(crate) async fn list(State(pendo): State<Arc<Pendo>>) -> Response {
     let deletions = pendo.deletions();
-    let jobs: Vec<Value> = (1..).zip(&deletions.jobs).map(|(number, job)| job.to_json(number)).collect();
+    let jobs: Vec<Value> = (1..)
+        .zip(&deletions.jobs)
+        .map(|(number, job)| job.to_json(number))
+        .collect();
     Json(jobs).into_response()
 }
 
@@ -75,7 +90,10 @@ pub(crate) async fn list(State(pendo): State<Arc<Pendo>>) -> Response {
 pub(crate) async fn status(State(pendo): State<Arc<Pendo>>, Path(key): Path<String>) -> Response {
     let mut deletions = pendo.deletions();
     let number: usize = key.parse().unwrap_or(0);
-    let Some(job) = number.checked_sub(1).and_then(|place| deletions.jobs.get_mut(place)) else {
+    let Some(job) = number
+        .checked_sub(1)
+        .and_then(|place| deletions.jobs.get_mut(place))
+    else {
         return answer::not_found();
     };
     job.polls += 1;

@@ -71,7 +71,11 @@ pub(crate) trait Lookup {
 impl Expression {
     /// Parses an expression; the error says where it stopped making sense.
     pub(crate) fn parse(text: &str) -> Result<Expression, String> {
-        let mut parser = Parser { text, position: 0, depth: 0 };
+        let mut parser = Parser {
+            text,
+            position: 0,
+            depth: 0,
+        };
         let expression = parser.any()?;
         parser.skip_space();
         if parser.position < text.len() {
@@ -134,7 +138,9 @@ fn compare(left: &Term, operator: Operator, right: &Term) -> bool {
 impl Operator {
     /// Without an order (different types) only `!=` holds.
     fn accepts(self, order: Option<std::cmp::Ordering>) -> bool {
-        let Some(order) = order else { return self == Operator::Unequal };
+        let Some(order) = order else {
+            return self == Operator::Unequal;
+        };
         match self {
             Operator::Equal => order.is_eq(),
             Operator::Unequal => order.is_ne(),
@@ -194,13 +200,19 @@ impl Parser<'_> {
     fn nested(&mut self) -> Result<Expression, String> {
         if self.eat("(") {
             let inner = self.any()?;
-            return if self.eat(")") { Ok(inner) } else { Err(self.error("`)`")) };
+            return if self.eat(")") {
+                Ok(inner)
+            } else {
+                Err(self.error("`)`"))
+            };
         }
         if self.eat("!") {
             return Ok(Expression::Not(Box::new(self.term()?)));
         }
         let left = self.operand()?;
-        let Some(operator) = self.operator() else { return Ok(Expression::Holds(left)) };
+        let Some(operator) = self.operator() else {
+            return Ok(Expression::Holds(left));
+        };
         Ok(Expression::Compare(left, operator, self.operand()?))
     }
 
@@ -213,7 +225,10 @@ impl Parser<'_> {
             ("<", Operator::Less),
             (">", Operator::Greater),
         ];
-        OPERATORS.into_iter().find(|(sign, _)| self.eat(sign)).map(|(_, operator)| operator)
+        OPERATORS
+            .into_iter()
+            .find(|(sign, _)| self.eat(sign))
+            .map(|(_, operator)| operator)
     }
 
     fn operand(&mut self) -> Result<Operand, String> {
@@ -223,7 +238,9 @@ impl Parser<'_> {
             Some(b'"') => self.literal().map(Operand::Text),
             Some(first) if first.is_ascii_digit() || first == b'-' => {
                 let word = self.word(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
-                word.parse().map(Operand::Number).map_err(|_| self.error("a number"))
+                word.parse()
+                    .map(Operand::Number)
+                    .map_err(|_| self.error("a number"))
             }
             Some(first) if first.is_ascii_alphabetic() || first == b'_' => {
                 let word = self.word(|byte| byte.is_ascii_alphanumeric() || b"_.$".contains(&byte));
@@ -241,14 +258,20 @@ impl Parser<'_> {
     /// A text in double quotes, with the escapes of JSON.
     fn literal(&mut self) -> Result<String, String> {
         let mut values = serde_json::Deserializer::from_str(self.rest()).into_iter::<String>();
-        let Some(Ok(text)) = values.next() else { return Err(self.error("a text in quotes")) };
+        let Some(Ok(text)) = values.next() else {
+            return Err(self.error("a text in quotes"));
+        };
         self.position += values.byte_offset();
         Ok(text)
     }
 
     fn word(&mut self, belongs: impl Fn(u8) -> bool) -> String {
-        let word: String =
-            self.rest().bytes().take_while(|byte| belongs(*byte)).map(char::from).collect();
+        let word: String = self
+            .rest()
+            .bytes()
+            .take_while(|byte| belongs(*byte))
+            .map(char::from)
+            .collect();
         self.position += word.len();
         word
     }
@@ -272,7 +295,10 @@ impl Parser<'_> {
     }
 
     fn error(&self, expected: &str) -> String {
-        format!("{expected} expected at byte {} of the expression", self.position)
+        format!(
+            "{expected} expected at byte {} of the expression",
+            self.position
+        )
     }
 }
 
@@ -296,7 +322,11 @@ mod tests {
     impl Lookup for Row {
         fn term(&self, path: &str) -> Term {
             let pointer = format!("/{}", path.replace('.', "/"));
-            self.0.pointer(&pointer).cloned().unwrap_or(Value::Null).into()
+            self.0
+                .pointer(&pointer)
+                .cloned()
+                .unwrap_or(Value::Null)
+                .into()
         }
 
         fn text(&self, path: &str) -> Option<&str> {
@@ -348,7 +378,9 @@ mod tests {
 
     #[test]
     fn a_long_list_of_ids_is_one_flat_expression() {
-        let ids: Vec<String> = (0..20_000).map(|id| format!("visitorId == \"v{id}\"")).collect();
+        let ids: Vec<String> = (0..20_000)
+            .map(|id| format!("visitorId == \"v{id}\""))
+            .collect();
         let expression = Expression::parse(&ids.join(" || ")).unwrap();
         assert!(expression.holds(&Row(serde_json::json!({"visitorId": "v19999"}))));
         assert!(!expression.holds(&Row(serde_json::json!({"visitorId": "w"}))));
@@ -357,7 +389,16 @@ mod tests {
     #[test]
     fn nonsense_is_an_error_and_deep_nesting_does_no_harm() {
         for expression in [
-            "", "n ==", "n = 5", "(n == 5", "n == 5)", "n == 'a'", "\"open", "n == 5 n", "&& n", "1.2.3 == n",
+            "",
+            "n ==",
+            "n = 5",
+            "(n == 5",
+            "n == 5)",
+            "n == 'a'",
+            "\"open",
+            "n == 5 n",
+            "&& n",
+            "1.2.3 == n",
         ] {
             assert!(Expression::parse(expression).is_err(), "{expression}");
         }
@@ -368,9 +409,15 @@ mod tests {
     #[test]
     fn a_lower_bound_is_seen_through_a_conjunction_only() {
         let bound = |text: &str| {
-            Expression::parse(text).unwrap().lower_bound("visitorId").map(str::to_owned)
+            Expression::parse(text)
+                .unwrap()
+                .lower_bound("visitorId")
+                .map(str::to_owned)
         };
-        assert_eq!(bound(r#"visitorId > "a" && n == 5 && visitorId > "b""#).as_deref(), Some("b"));
+        assert_eq!(
+            bound(r#"visitorId > "a" && n == 5 && visitorId > "b""#).as_deref(),
+            Some("b")
+        );
         assert_eq!(bound(r#"visitorId > "a" || n == 5"#), None);
         assert_eq!(bound(r#"!(visitorId > "a")"#), None);
         assert_eq!(bound(r#"accountId > "a""#), None);

@@ -30,11 +30,19 @@ impl InFlight {
             *calls += 1;
         }
         drop(board);
-        (Flight { board: self.clone(), ids }, overlaps)
+        (
+            Flight {
+                board: self.clone(),
+                ids,
+            },
+            overlaps,
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.calls_by_id.lock().unwrap_or_else(PoisonError::into_inner)
+        self.calls_by_id
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -32,12 +32,18 @@ pub(crate) async fn get_value(
     State(pendo): State<Arc<Pendo>>,
     Path((kind, group, id, field)): Path<(String, String, String, String)>,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else { return answer::not_found() };
+    let Some(kind) = Kind::from_name(&kind) else {
+        return answer::not_found();
+    };
     let state = pendo.of(kind);
     let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
-    let Some(column) = schema.live_column(&group, &field) else { return answer::not_found() };
+    let Some(column) = schema.live_column(&group, &field) else {
+        return answer::not_found();
+    };
     let table = state.table();
-    let Some(row) = table.row(&id) else { return answer::not_found() };
+    let Some(row) = table.row(&id) else {
+        return answer::not_found();
+    };
     let text = row.cell(column).unwrap_or("null").to_owned();
     ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
@@ -63,7 +69,10 @@ pub(crate) async fn set_value(
     let mut schema = state.schema.write().unwrap_or_else(PoisonError::into_inner);
     if group == "agent" && is_field_name(&name) && schema.live_column(&group, &name).is_none() {
         let field = Field::new(&group, &name, guess_type(value.get()));
-        if let Err(error) = schema.create(Field { checked: false, ..field }) {
+        if let Err(error) = schema.create(Field {
+            checked: false,
+            ..field
+        }) {
             return answer::bad_request(&error.to_string());
         }
     }
@@ -75,7 +84,9 @@ pub(crate) async fn set_value(
         Err(refusal) => return answer::bad_request(&refusal.0),
     };
     let mut table = state.table();
-    let Some(row) = table.row_mut(&id) else { return answer::not_found() };
+    let Some(row) = table.row_mut(&id) else {
+        return answer::not_found();
+    };
     if let Taken::Keep(text) = taken {
         row.merge(&[(column, text)]);
         row.written_at = Some(epoch_millis());
@@ -101,7 +112,9 @@ pub(crate) async fn create_fields(
     body: Bytes,
 ) -> Response {
     let kind = Kind::from_name(&kind).filter(|_| group == "custom" || group == "agent");
-    let Some(kind) = kind else { return answer::not_found() };
+    let Some(kind) = kind else {
+        return answer::not_found();
+    };
     let fields: Vec<NewField> = match serde_json::from_slice(&body) {
         Ok(fields) => fields,
         Err(_) => return answer::bad_request("the body is no array of fields with name and type"),
@@ -111,7 +124,10 @@ pub(crate) async fn create_fields(
             return answer::bad_request("a field name is made of letters, digits and underscores");
         }
         if !CREATABLE_TYPES.contains(&field.type_name.as_str()) {
-            return answer::bad_request(&format!("field `{}` has a type that is not offered", field.name));
+            return answer::bad_request(&format!(
+                "field `{}` has a type that is not offered",
+                field.name
+            ));
         }
     }
     let state = pendo.of(kind);
@@ -133,8 +149,14 @@ pub(crate) async fn delete_field(
     State(pendo): State<Arc<Pendo>>,
     Path((kind, group, field)): Path<(String, String, String)>,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else { return answer::not_found() };
+    let Some(kind) = Kind::from_name(&kind) else {
+        return answer::not_found();
+    };
     let state = pendo.of(kind);
     let mut schema = state.schema.write().unwrap_or_else(PoisonError::into_inner);
-    if schema.delete(&group, &field) { StatusCode::OK.into_response() } else { answer::not_found() }
+    if schema.delete(&group, &field) {
+        StatusCode::OK.into_response()
+    } else {
+        answer::not_found()
+    }
 }

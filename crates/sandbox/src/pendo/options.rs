@@ -14,7 +14,11 @@ pub struct PendoOptions {
     pub keys: Vec<String>,
 
     /// An integration key that may only read: 403 on writes; may be repeated
-    #[arg(long = "pendo-read-only-key", value_name = "KEY", default_value = "sandbox-read-only-key")]
+    #[arg(
+        long = "pendo-read-only-key",
+        value_name = "KEY",
+        default_value = "sandbox-read-only-key"
+    )]
     pub read_only_keys: Vec<String>,
 
     /// What is done with bulk calls
@@ -71,7 +75,11 @@ pub struct PendoOptions {
     pub denial: Denial,
 
     /// The key of the id in bulk records of kind `parentAccount` (open)
-    #[arg(long = "pendo-parent-id-key", value_name = "KEY", default_value = "parentAccountId")]
+    #[arg(
+        long = "pendo-parent-id-key",
+        value_name = "KEY",
+        default_value = "parentAccountId"
+    )]
     pub parent_id_key: String,
 
     /// Bodies over this many bytes are answered with 413 (open)

@@ -22,11 +22,17 @@ pub(crate) async fn no_list() -> Response {
     answer::not_found()
 }
 
-pub(crate) async fn get_visitor(State(pendo): State<Arc<Pendo>>, Path(id): Path<String>) -> Response {
+pub(crate) async fn get_visitor(
+    State(pendo): State<Arc<Pendo>>,
+    Path(id): Path<String>,
+) -> Response {
     get_one(&pendo, Kind::Visitor, &id)
 }
 
-pub(crate) async fn get_account(State(pendo): State<Arc<Pendo>>, Path(id): Path<String>) -> Response {
+pub(crate) async fn get_account(
+    State(pendo): State<Arc<Pendo>>,
+    Path(id): Path<String>,
+) -> Response {
     get_one(&pendo, Kind::Account, &id)
 }
 
@@ -34,7 +40,9 @@ fn get_one(pendo: &Pendo, kind: Kind, id: &str) -> Response {
     let state = pendo.of(kind);
     let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
     let table = state.table();
-    let Some(row) = table.row(id) else { return answer::not_found() };
+    let Some(row) = table.row(id) else {
+        return answer::not_found();
+    };
     let metadata = metadata_of(&schema, row);
     let last_start = visits(&row.id).1;
     let answer = match kind {
@@ -52,8 +60,8 @@ pub(crate) fn metadata_of(schema: &Schema, row: &Row) -> Value {
         .map(|group| (group.to_owned(), Value::Object(Map::new())))
         .into_iter()
         .collect();
-    for (group, values) in values_of(schema, row) {
-        metadata.insert(group, values.into());
+    for (group, values) in values_of::<Value>(schema, row) {
+        metadata.insert(group, values.into_iter().collect());
     }
     metadata.insert("auto".to_owned(), auto_of(row));
     metadata.into()

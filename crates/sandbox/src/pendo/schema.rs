@@ -105,7 +105,11 @@ impl Field {
             name: name.to_ascii_lowercase(),
             display_name: name.to_owned(),
             type_name: type_name.to_owned(),
-            element_type: if type_name == "list" { "string".to_owned() } else { String::new() },
+            element_type: if type_name == "list" {
+                "string".to_owned()
+            } else {
+                String::new()
+            },
             deleted: false,
             checked: true,
         }
@@ -114,13 +118,25 @@ impl Field {
     fn from_json(group: &str, name: &str, value: &Value) -> Field {
         // Real answers mix both spellings.
         let text = |upper: &str, lower: &str| {
-            value.get(upper).or_else(|| value.get(lower)).and_then(Value::as_str).unwrap_or("")
+            value
+                .get(upper)
+                .or_else(|| value.get(lower))
+                .and_then(Value::as_str)
+                .unwrap_or("")
         };
         let display_name = text("DisplayName", "displayName");
         Field {
-            display_name: if display_name.is_empty() { name } else { display_name }.to_owned(),
+            display_name: if display_name.is_empty() {
+                name
+            } else {
+                display_name
+            }
+            .to_owned(),
             element_type: text("ElementType", "elementType").to_owned(),
-            deleted: value.get("isDeleted").and_then(Value::as_bool).unwrap_or(false),
+            deleted: value
+                .get("isDeleted")
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
             ..Field::new(group, name, text("Type", "type"))
         }
     }
@@ -163,16 +179,23 @@ impl Schema {
         for (name, type_name) in fields {
             schema.add_own(Field::new("custom", name, type_name));
         }
-        schema.add_own(Field { deleted: true, ..Field::new("custom", "legacy_tier", "string") });
+        schema.add_own(Field {
+            deleted: true,
+            ..Field::new("custom", "legacy_tier", "string")
+        });
         schema
     }
 
     /// Reads the form that `GET /metadata/schema/{kind}` answers.
     pub(crate) fn from_json(value: &Value) -> anyhow::Result<Schema> {
         let mut schema = Schema::with_own_fields();
-        for (group, fields) in value.as_object().context("a schema is an object of groups")? {
-            let fields =
-                fields.as_object().with_context(|| format!("group `{group}` is no object"))?;
+        for (group, fields) in value
+            .as_object()
+            .context("a schema is an object of groups")?
+        {
+            let fields = fields
+                .as_object()
+                .with_context(|| format!("group `{group}` is no object"))?;
             for (name, field) in fields {
                 if schema.column(group, name).is_none() {
                     schema.add(Field::from_json(group, name, field))?;
@@ -185,9 +208,15 @@ impl Schema {
     pub(crate) fn to_json(&self) -> Value {
         let field = |column: &Column| self.fields[usize::from(*column)].to_json();
         let group = |columns: &BTreeMap<String, Column>| -> Value {
-            columns.iter().map(|(name, column)| (name.clone(), field(column))).collect()
+            columns
+                .iter()
+                .map(|(name, column)| (name.clone(), field(column)))
+                .collect()
         };
-        self.groups.iter().map(|(name, columns)| (name.clone(), group(columns))).collect()
+        self.groups
+            .iter()
+            .map(|(name, columns)| (name.clone(), group(columns)))
+            .collect()
     }
 
     pub(crate) fn field(&self, column: Column) -> &Field {
@@ -197,12 +226,16 @@ impl Schema {
     /// Finds a field by name in any capitalisation, deleted ones included.
     pub(crate) fn column(&self, group: &str, name: &str) -> Option<Column> {
         let columns = self.groups.get(group)?;
-        columns.get(name).or_else(|| columns.get(&name.to_ascii_lowercase())).copied()
+        columns
+            .get(name)
+            .or_else(|| columns.get(&name.to_ascii_lowercase()))
+            .copied()
     }
 
     /// Finds a field that has not been deleted.
     pub(crate) fn live_column(&self, group: &str, name: &str) -> Option<Column> {
-        self.column(group, name).filter(|column| !self.field(*column).deleted)
+        self.column(group, name)
+            .filter(|column| !self.field(*column).deleted)
     }
 
     /// Adds a field, or brings a deleted one of that name back as it was.
@@ -216,7 +249,9 @@ impl Schema {
 
     /// Marks a field as deleted; false if there is none.
     pub(crate) fn delete(&mut self, group: &str, name: &str) -> bool {
-        let Some(column) = self.live_column(group, name) else { return false };
+        let Some(column) = self.live_column(group, name) else {
+            return false;
+        };
         self.fields[usize::from(column)].deleted = true;
         true
     }
@@ -246,7 +281,10 @@ impl Schema {
             bail!("no kind holds more than {FIELD_LIMIT} fields here");
         }
         let column = Column::try_from(self.fields.len()).context("too many fields")?;
-        self.groups.entry(field.group.clone()).or_default().insert(field.name.clone(), column);
+        self.groups
+            .entry(field.group.clone())
+            .or_default()
+            .insert(field.name.clone(), column);
         self.fields.push(field);
         Ok(())
     }
@@ -255,7 +293,10 @@ impl Schema {
 /// Whether a name can be a field's: letters, digits, underscore, not a digit first.
 pub(crate) fn is_field_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let first_fits = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
+    let first_fits = name
+        .bytes()
+        .next()
+        .is_some_and(|first| !first.is_ascii_digit());
     first_fits && name.bytes().all(allowed)
 }
 
@@ -279,7 +320,10 @@ mod tests {
     #[test]
     fn names_are_found_in_any_capitalisation() {
         let schema = Schema::built_in(Kind::Visitor);
-        assert_eq!(schema.column("custom", "Full_NAME"), schema.column("custom", "full_name"));
+        assert_eq!(
+            schema.column("custom", "Full_NAME"),
+            schema.column("custom", "full_name")
+        );
         assert!(schema.column("custom", "full_name").is_some());
         assert!(schema.column("agent", "full_name").is_none());
     }
@@ -288,7 +332,9 @@ mod tests {
     fn a_deleted_field_comes_back_by_being_created() {
         let mut schema = Schema::built_in(Kind::Visitor);
         assert!(schema.live_column("custom", "legacy_tier").is_none());
-        schema.create(Field::new("custom", "legacy_tier", "number")).unwrap();
+        schema
+            .create(Field::new("custom", "legacy_tier", "number"))
+            .unwrap();
         let column = schema.live_column("custom", "legacy_tier").unwrap();
         assert_eq!(schema.field(column).type_name, "string");
         assert!(schema.delete("custom", "legacy_tier"));

@@ -29,9 +29,15 @@ pub(crate) fn take<'body>(
     let keep = |raw| Ok(Taken::Keep(Cow::Borrowed(raw)));
     let empty = || Ok(Taken::Keep(Cow::Borrowed("")));
     let wrong = || {
-        Err(Refusal(format!("wrong value type for field `{}`: {} expected", field.name, expected(field))))
+        Err(Refusal(format!(
+            "wrong value type for field `{}`: {} expected",
+            field.name,
+            expected(field)
+        )))
     };
-    let Some(form) = Form::of(raw) else { return wrong() };
+    let Some(form) = Form::of(raw) else {
+        return wrong();
+    };
     match form {
         Form::Null => match options.null {
             NullValue::Clear => return empty(),
@@ -39,9 +45,14 @@ pub(crate) fn take<'body>(
             NullValue::Refuse => return wrong(),
         },
         Form::Object => {
-            return Err(Refusal(format!("field `{}` takes no nested object", field.name)));
+            return Err(Refusal(format!(
+                "field `{}` takes no nested object",
+                field.name
+            )));
         }
-        Form::Text if raw == "\"\"" && options.empty_string == EmptyString::Clear => return empty(),
+        Form::Text if raw == "\"\"" && options.empty_string == EmptyString::Clear => {
+            return empty();
+        }
         _ => {}
     }
     if form == Form::List && (field.group == "custom" || !is_flat_list(raw)) {
@@ -57,8 +68,9 @@ pub(crate) fn take<'body>(
         "float" | "number" => form == Form::Number,
         "list" => form == Form::List,
         "time" => {
-            return take_time(form, raw, options.dates)
-                .map_or_else(wrong, |millis| Ok(Taken::Keep(Cow::Owned(millis.to_string()))));
+            return take_time(form, raw, options.dates).map_or_else(wrong, |millis| {
+                Ok(Taken::Keep(Cow::Owned(millis.to_string())))
+            });
         }
         // The type is not decided yet, or one that only the real service knows.
         _ => true,
@@ -111,15 +123,23 @@ fn expected(field: &Field) -> &str {
 fn is_flat_list(raw: &str) -> bool {
     let elements: Result<Vec<&serde_json::value::RawValue>, _> = serde_json::from_str(raw);
     elements.is_ok_and(|elements| {
-        elements
-            .iter()
-            .all(|element| !matches!(Form::of(element.get()), Some(Form::List | Form::Object) | None))
+        elements.iter().all(|element| {
+            !matches!(
+                Form::of(element.get()),
+                Some(Form::List | Form::Object) | None
+            )
+        })
     })
 }
 
 fn is_whole(raw: &str) -> bool {
-    let plain = raw.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    plain || raw.parse::<f64>().is_ok_and(|number| number.is_finite() && number.fract() == 0.0)
+    let plain = raw
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'-');
+    plain
+        || raw
+            .parse::<f64>()
+            .is_ok_and(|number| number.is_finite() && number.fract() == 0.0)
 }
 
 /// Epoch milliseconds of a date value.
@@ -209,8 +229,14 @@ mod tests {
     #[test]
     fn date_forms_can_be_narrowed() {
         let field = Field::new("custom", "f", "time");
-        let iso = PendoOptions { dates: Dates::Iso8601, ..defaults() };
-        let epoch = PendoOptions { dates: Dates::EpochMs, ..defaults() };
+        let iso = PendoOptions {
+            dates: Dates::Iso8601,
+            ..defaults()
+        };
+        let epoch = PendoOptions {
+            dates: Dates::EpochMs,
+            ..defaults()
+        };
         assert!(take(&field, "1", &iso).is_err());
         assert!(take(&field, "\"2024-01-01\"", &iso).is_ok());
         assert!(take(&field, "1", &epoch).is_ok());
@@ -229,7 +255,10 @@ mod tests {
 
     #[test]
     fn a_guessed_type_is_not_enforced() {
-        let field = Field { checked: false, ..Field::new("agent", "role", "string") };
+        let field = Field {
+            checked: false,
+            ..Field::new("agent", "role", "string")
+        };
         assert!(take(&field, "5", &defaults()).is_ok());
         assert!(take(&field, "{}", &defaults()).is_err());
     }
@@ -241,8 +270,17 @@ mod tests {
         assert_eq!(with_null(NullValue::Clear), Some(Taken::Keep("".into())));
         assert_eq!(with_null(NullValue::Ignore), Some(Taken::Leave));
         assert_eq!(with_null(NullValue::Refuse), None);
-        let with_empty =
-            |empty_string| take(&field, "\"\"", &PendoOptions { empty_string, ..defaults() }).ok();
+        let with_empty = |empty_string| {
+            take(
+                &field,
+                "\"\"",
+                &PendoOptions {
+                    empty_string,
+                    ..defaults()
+                },
+            )
+            .ok()
+        };
         assert_eq!(with_empty(EmptyString::Clear), Some(Taken::Keep("".into())));
         assert_eq!(with_empty(EmptyString::Typed), None);
         assert_eq!(kept("string", "\"\"").as_deref(), Some("\"\""));
@@ -250,8 +288,14 @@ mod tests {
 
     #[test]
     fn refusals_name_the_field_and_hide_the_value() {
-        let refusal = take(&Field::new("custom", "seats", "integer"), "\"hidden\"", &defaults());
-        let Err(Refusal(text)) = refusal else { panic!("taken") };
+        let refusal = take(
+            &Field::new("custom", "seats", "integer"),
+            "\"hidden\"",
+            &defaults(),
+        );
+        let Err(Refusal(text)) = refusal else {
+            panic!("taken")
+        };
         assert!(text.contains("seats") && !text.contains("hidden"), "{text}");
     }
 }

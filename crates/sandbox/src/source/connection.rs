@@ -5,7 +5,7 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail};
 use tokio::task::JoinHandle;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// Everything that a client needs to connect.
@@ -46,6 +46,9 @@ impl Connection {
     /// Takes a `postgres://` URL (or a `key=value` string) apart. The schema is `public`.
     pub fn from_url(url: &str) -> Result<Self> {
         let config: Config = url.parse().context("cannot read the database URL")?;
+        if config.get_ssl_mode() == SslMode::Require {
+            bail!("the database URL asks for TLS, which the sandbox does not speak");
+        }
         let host = match config.get_hosts() {
             [Host::Tcp(host)] => host.clone(),
             [Host::Unix(path)] => path.to_string_lossy().into_owned(),
@@ -157,6 +160,11 @@ mod tests {
             schema: "public".to_owned(),
         };
         assert_eq!(Connection::from_url(&connection.url()).unwrap(), connection);
+    }
+
+    #[test]
+    fn a_demand_for_tls_is_not_ignored() {
+        assert!(Connection::from_url("postgres://u@h/d?sslmode=require").is_err());
     }
 
     #[test]

@@ -8,11 +8,9 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -21,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use crate::source::binaries::Binaries;
 use crate::source::certificate;
 use crate::source::connection::Connection;
+use crate::source::private_folder::PrivateFolder;
 
 /// Makes the cluster, runs the server, waits for the pipe on stdin to close, cleans up.
 /// `$1` programs, `$2` folder, `$3` authentication, then the server's own arguments.
@@ -83,7 +82,8 @@ pub struct PrivateServerOptions {
 #[derive(Debug)]
 pub struct PrivateServer {
     guardian: Child,
-    folder: PathBuf,
+    /// Removed after the guardian is gone, should it not have been able to.
+    folder: PrivateFolder,
     connection: Connection,
     version: (u32, u32),
     ca_file: Option<PathBuf>,
@@ -130,7 +130,7 @@ impl PrivateServer {
 
     /// The server's log so far, for a test that failed.
     pub fn log(&self) -> String {
-        read_log(&self.folder)
+        read_log(self.folder.path())
     }
 
     /// Makes an empty database in this cluster, so that tests can share the cluster.
@@ -165,39 +165,37 @@ impl PrivateServer {
     }
 
     fn spawn(binaries: &Binaries, options: &PrivateServerOptions, port: u16) -> Result<Self> {
-        let folder = private_folder()?;
-        // Known already, so that the folder goes away whatever fails from here on.
-        let removal = RemoveOnDrop(folder.path.clone());
+        let folder = PrivateFolder::create("antiphon-postgres")?;
+        let path = folder.path();
         let password = random_password()?;
         folder.write("password", &password)?;
         let ca_file = if options.certificate_names.is_empty() {
             None
         } else {
-            certificate::create(&folder.path, &options.certificate_names)?;
+            certificate::create(path, &options.certificate_names)?;
             folder.hand_over("server.key")?;
-            Some(folder.path.join("ca.crt"))
+            Some(path.join("ca.crt"))
         };
 
         let mut command = Command::new("/bin/sh");
         command.args(["-c", GUARDIAN, "antiphon-postgres"]);
         command
             .arg(&binaries.folder)
-            .arg(&folder.path)
+            .arg(path)
             .arg(options.authentication.method());
-        command.args(server_arguments(&folder.path, port, options));
+        command.args(server_arguments(path, port, options));
         command
             .env("LC_ALL", "C")
-            .current_dir(&folder.path)
+            .current_dir(path)
             .process_group(0);
         command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
-        if let Some(owner) = &folder.owner {
+        if let Some(owner) = folder.owner() {
             command.uid(owner.user).gid(owner.group);
         }
         let guardian = command.spawn().context("cannot start `/bin/sh`")?;
-        std::mem::forget(removal);
         Ok(Self {
             guardian,
             connection: Connection {
@@ -208,7 +206,7 @@ impl PrivateServer {
                 password,
                 schema: "public".to_owned(),
             },
-            folder: folder.path,
+            folder,
             version: binaries.version,
             ca_file,
         })
@@ -218,11 +216,11 @@ impl PrivateServer {
     fn wait_until_ready(&self) -> Result<Readiness> {
         let deadline = Instant::now() + START_PATIENCE;
         while Instant::now() < deadline {
-            let status = fs::read_to_string(self.folder.join("data/postmaster.pid"));
+            let status = fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
             if status.is_ok_and(|status| status.lines().nth(7).map(str::trim) == Some("ready")) {
                 return Ok(Readiness::Ready);
             }
-            let log = read_log(&self.folder);
+            let log = read_log(self.folder.path());
             if log.contains("could not create any TCP/IP sockets") {
                 return Ok(Readiness::PortTaken);
             }
@@ -256,8 +254,6 @@ impl Drop for PrivateServer {
         // Closing the pipe is the order to stop; the wait makes "dropped" mean "gone".
         drop(self.guardian.stdin.take());
         drop(self.guardian.wait());
-        // Left over only where the guardian may not remove what lies in the parent folder.
-        drop(fs::remove_dir_all(&self.folder));
     }
 }
 
@@ -274,107 +270,6 @@ impl Authentication {
 enum Readiness {
     Ready,
     PortTaken,
-}
-
-struct RemoveOnDrop(PathBuf);
-
-impl Drop for RemoveOnDrop {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
-/// The account that runs the server where this process is root, which PostgreSQL refuses.
-struct Owner {
-    user: u32,
-    group: u32,
-}
-
-struct PrivateFolder {
-    path: PathBuf,
-    owner: Option<Owner>,
-}
-
-impl PrivateFolder {
-    fn write(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.path.join(name);
-        fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))?;
-        self.hand_over(name)
-    }
-
-    /// Makes a file readable for the server alone.
-    fn hand_over(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
-        let change = || -> std::io::Result<()> {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-            match &self.owner {
-                Some(owner) => chown(&path, Some(owner.user), Some(owner.group)),
-                None => Ok(()),
-            }
-        };
-        change().with_context(|| format!("cannot protect `{}`", path.display()))
-    }
-}
-
-fn private_folder() -> Result<PrivateFolder> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let name = format!(
-        "antiphon-postgres-{}-{}",
-        std::process::id(),
-        COUNT.fetch_add(1, Ordering::Relaxed)
-    );
-    let path = temporary_root().join(name);
-    // A folder of this name can only stem from a process of the same id that is long gone.
-    drop(fs::remove_dir_all(&path));
-    fs::DirBuilder::new()
-        .mode(0o700)
-        .create(&path)
-        .with_context(|| format!("cannot create `{}`", path.display()))?;
-    let user = fs::metadata(&path)
-        .with_context(|| format!("cannot read `{}`", path.display()))?
-        .uid();
-    let owner = if user == 0 {
-        Some(unprivileged_account()?)
-    } else {
-        None
-    };
-    if let Some(owner) = &owner {
-        chown(&path, Some(owner.user), Some(owner.group))
-            .with_context(|| format!("cannot hand over `{}`", path.display()))?;
-    }
-    Ok(PrivateFolder { path, owner })
-}
-
-/// The folder for temporary files, or `/tmp` if other accounts cannot get there.
-fn temporary_root() -> PathBuf {
-    let folder = std::env::temp_dir();
-    let open_to_all = folder
-        .ancestors()
-        .all(|part| fs::metadata(part).is_ok_and(|data| data.permissions().mode() & 0o001 != 0));
-    if open_to_all {
-        folder
-    } else {
-        PathBuf::from("/tmp")
-    }
-}
-
-fn unprivileged_account() -> Result<Owner> {
-    let accounts = fs::read_to_string("/etc/passwd").context("cannot read `/etc/passwd`")?;
-    ["postgres", "nobody"]
-        .iter()
-        .find_map(|name| account(&accounts, name))
-        .context("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody`")
-}
-
-fn account(accounts: &str, name: &str) -> Option<Owner> {
-    let fields: Vec<&str> = accounts
-        .lines()
-        .map(|line| line.split(':').collect())
-        .find(|fields: &Vec<&str>| fields[0] == name)?;
-    Some(Owner {
-        user: fields.get(2)?.parse().ok()?,
-        group: fields.get(3)?.parse().ok()?,
-    })
 }
 
 fn free_port() -> Result<u16> {

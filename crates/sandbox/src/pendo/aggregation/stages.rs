@@ -26,7 +26,11 @@ pub(super) struct Plan<'call> {
 impl<'call> Plan<'call> {
     pub(super) fn new(pendo: &'call Pendo, source: &'call Source, stages: &'call [Stage]) -> Self {
         let lists_anonymous = source.kind == Kind::Visitor && !source.identified;
-        let anonymous = if lists_anonymous { pendo.options.anonymous } else { 0 };
+        let anonymous = if lists_anonymous {
+            pendo.options.anonymous
+        } else {
+            0
+        };
         // The field that the rows are in order of, under its name after each stage.
         let mut order = Some(id_name(source.kind)).filter(|_| anonymous == 0);
         let mut after = None;
@@ -48,7 +52,12 @@ impl<'call> Plan<'call> {
                 }
                 Stage::Limit(_) => limited = true,
                 Stage::Sort(keys) => match keys.as_slice() {
-                    [SortKey { path, descending: false }] if order == Some(path.as_str()) => {}
+                    [
+                        SortKey {
+                            path,
+                            descending: false,
+                        },
+                    ] if order == Some(path.as_str()) => {}
                     _ => break,
                 },
                 Stage::Count => break,
@@ -56,13 +65,24 @@ impl<'call> Plan<'call> {
             by_row += 1;
         }
         let (by_row, at_the_end) = stages.split_at(by_row);
-        Plan { pendo, source, by_row, at_the_end, after, anonymous }
+        Plan {
+            pendo,
+            source,
+            by_row,
+            at_the_end,
+            after,
+            anonymous,
+        }
     }
 
     pub(super) fn run(&self) -> Vec<Value> {
         let state = self.pendo.of(self.source.kind);
         let page_limit = self.pendo.options.page_limit;
-        let wanted = if self.at_the_end.is_empty() { page_limit } else { usize::MAX };
+        let wanted = if self.at_the_end.is_empty() {
+            page_limit
+        } else {
+            usize::MAX
+        };
         let mut rows = Rows {
             stages: self.by_row,
             left: self.by_row.iter().map(Stage::row_limit).collect(),
@@ -71,14 +91,19 @@ impl<'call> Plan<'call> {
         let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
         let mut table = state.table();
         let id_name = id_name(self.source.kind);
-        let anonymous = (0..self.anonymous).map(|number| Item::Anonymous(format!("_PENDO_T_{number:011}")));
+        let anonymous =
+            (0..self.anonymous).map(|number| Item::Anonymous(format!("_PENDO_T_{number:011}")));
         let stored = table
             .rows_after(self.after)
             .filter(|row| {
                 let last_visit = visits(&row.id).1;
                 self.source.span.0 <= last_visit && last_visit < self.source.span.1
             })
-            .map(|row| Item::Stored { row, schema: &schema, id_name });
+            .map(|row| Item::Stored {
+                row,
+                schema: &schema,
+                id_name,
+            });
         for item in anonymous.chain(stored) {
             if rows.are_complete() || rows.results.len() == wanted {
                 break;
@@ -149,23 +174,30 @@ impl Stage {
                 items.sort_by(|left, right| order_by(keys, left, right));
                 items.into_iter().map(Item::into_value).collect()
             }
-            Stage::Identified(_) | Stage::Filter(_) => {
-                items.filter(|item| self.keeps(item)).map(Item::into_value).collect()
-            }
+            Stage::Identified(_) | Stage::Filter(_) => items
+                .filter(|item| self.keeps(item))
+                .map(Item::into_value)
+                .collect(),
         }
     }
 }
 
 fn select(item: &Item<'_>, fields: &[(String, String)]) -> Value {
-    let selected: Map<String, Value> =
-        fields.iter().map(|(alias, path)| (alias.clone(), item.value(path))).collect();
+    let selected: Map<String, Value> = fields
+        .iter()
+        .map(|(alias, path)| (alias.clone(), item.value(path)))
+        .collect();
     selected.into()
 }
 
 fn order_by(keys: &[SortKey], left: &Item<'_>, right: &Item<'_>) -> Ordering {
     for key in keys {
         let order = order_terms(&left.term(&key.path), &right.term(&key.path));
-        let order = if key.descending { order.reverse() } else { order };
+        let order = if key.descending {
+            order.reverse()
+        } else {
+            order
+        };
         if order.is_ne() {
             return order;
         }
@@ -192,14 +224,21 @@ fn order_terms(left: &Term, right: &Term) -> Ordering {
 
 /// A row on its way through the pipeline.
 enum Item<'table> {
-    Stored { row: &'table Row, schema: &'table Schema, id_name: &'static str },
+    Stored {
+        row: &'table Row,
+        schema: &'table Schema,
+        id_name: &'static str,
+    },
     Anonymous(String),
     Made(Value),
 }
 
 impl Item<'_> {
     fn is_anonymous(&self) -> bool {
-        let made = || self.text("visitorId").is_some_and(|id| id.starts_with("_PENDO_T_"));
+        let made = || {
+            self.text("visitorId")
+                .is_some_and(|id| id.starts_with("_PENDO_T_"))
+        };
         matches!(self, Item::Anonymous(_)) || made()
     }
 
@@ -216,7 +255,11 @@ impl Item<'_> {
 
     fn into_value(self) -> Value {
         match self {
-            Item::Stored { row, schema, id_name } => {
+            Item::Stored {
+                row,
+                schema,
+                id_name,
+            } => {
                 json!({id_name: &*row.id, "metadata": metadata_of(schema, row)})
             }
             Item::Anonymous(id) => json!({"visitorId": id, "metadata": {"auto": {"id": id}}}),
@@ -241,7 +284,9 @@ impl Lookup for Item<'_> {
 
 /// An alias may hold dots itself; failing that, the dots lead into the row.
 fn made_value<'value>(value: &'value Value, path: &str) -> Option<&'value Value> {
-    value.get(path).or_else(|| path.split('.').try_fold(value, |value, key| value.get(key)))
+    value
+        .get(path)
+        .or_else(|| path.split('.').try_fold(value, |value, key| value.get(key)))
 }
 
 fn stored_value(schema: &Schema, row: &Row, path: &str) -> Value {
@@ -255,7 +300,9 @@ fn stored_value(schema: &Schema, row: &Row, path: &str) -> Value {
         (Some("auto"), Some(field)) => metadata()["auto"][field].clone(),
         (Some(group), None) => metadata()[group].clone(),
         (Some(group), Some(field)) => {
-            let text = schema.live_column(group, field).and_then(|column| row.cell(column));
+            let text = schema
+                .live_column(group, field)
+                .and_then(|column| row.cell(column));
             text.map_or(Value::Null, |text| {
                 serde_json::from_str(text).expect("only JSON text is kept")
             })

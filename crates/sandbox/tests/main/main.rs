@@ -1,0 +1,13 @@
+//! The sandbox from outside: over the wire, and through the library's own handle.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod aggregation;
+mod control;
+mod faults;
+mod pendo;
+mod program;
+mod support;
