@@ -17,9 +17,9 @@ BINARIES := tap-redshift target-pendo antiphon-sandbox
 # The pipeline that `discover`, `fullsync` and `sync` run. CONFIG and TARGET_CONFIG may list several
 # files; later ones override earlier ones key by key.
 EXAMPLE ?= examples/redshift-to-pendo
-CONFIG ?= $(EXAMPLE)/tap.json
+CONFIG ?= $(EXAMPLE)/tap-redshift.json
 CATALOG ?= $(EXAMPLE)/catalog.json
-TARGET_CONFIG ?= $(EXAMPLE)/target.json
+TARGET_CONFIG ?= $(EXAMPLE)/target-pendo.json
 STATE ?= $(EXAMPLE)/state.json
 # More words for either side: TAP_FLAGS="--jobs 4", TARGET_FLAGS="--dry-run".
 TAP_FLAGS ?=

@@ -4,21 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use sandbox::source::{Binaries, Connection, PrivateServer, PrivateServerOptions};
+use sandbox::source::{
+    Binaries, Connection, PrivateServer, PrivateServerOptions, install_redshift_dialect,
+};
 use serde_json::json;
 
 use crate::Bench;
 use crate::measure::{self, Ends, Usage};
 use crate::report::{Goal, Row};
-
-/// A role that sees the server as a Redshift: the tap asks it no COPY, and gets text rows.
-const REDSHIFT_ROLE: &str = "
-    CREATE SCHEMA redshift;
-    CREATE FUNCTION redshift.version() RETURNS text LANGUAGE sql AS
-        $$ SELECT 'PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC, Redshift 1.0.77467' $$;
-    CREATE ROLE redshift LOGIN PASSWORD 'redshift' IN ROLE antiphon;
-    ALTER ROLE redshift SET search_path = redshift, pg_catalog, public;
-";
 
 /// A table that is measured.
 #[derive(Clone, Copy, Debug)]
@@ -41,14 +34,14 @@ pub(crate) const ACCOUNT: Table = Table {
     goals: (0.6, Some(0.8)),
 };
 const WIDE: Table = Table {
-    name: "wide",
+    name: "pendo_wide",
     about: "200 columns",
     shape: "wide",
     share: (1, 10),
     goals: (0.65, None),
 };
 const NARROW: Table = Table {
-    name: "narrow",
+    name: "pendo_narrow",
     about: "5 columns",
     shape: "narrow",
     share: (2, 1),
@@ -64,6 +57,8 @@ impl Table {
 /// The server and how to reach it.
 pub(crate) struct Database {
     server: PrivateServer,
+    /// A role that takes the server for a Redshift: the tap asks it no COPY, and gets text rows.
+    redshift: Connection,
     psql: PathBuf,
 }
 
@@ -88,13 +83,12 @@ impl Database {
             ..PrivateServerOptions::default()
         })
         .await?;
-        let session = server.connection().connect().await?;
-        session
-            .batch_execute(REDSHIFT_ROLE)
-            .await
-            .context("cannot create the Redshift role")?;
-        session.close().await?;
-        let database = Self { server, psql };
+        let redshift = install_redshift_dialect(server.connection()).await?;
+        let database = Self {
+            server,
+            redshift,
+            psql,
+        };
         for table in [ACCOUNT, WIDE, NARROW] {
             database.create(bench, table.name, table.shape, table.rows(bench))?;
         }
@@ -156,28 +150,39 @@ impl Database {
 
     /// The tap with its config alone.
     pub(crate) fn tap_without_selection(&self, bench: &Bench) -> Result<Command> {
-        let Connection { user, password, .. } = self.server.connection();
-        self.tap_as(bench, user, password)
+        tap_to(bench, self.server.connection())
     }
 
-    fn tap_as(&self, bench: &Bench, user: &str, password: &str) -> Result<Command> {
-        let Connection {
-            host, port, dbname, ..
-        } = self.server.connection();
-        let config = json!({
-            "host": host,
-            "port": port,
-            "dbname": dbname,
-            "user": user,
-            "password": password,
-            "schema": "public",
-            "sslmode": "disable",
-        });
-        let config = bench.write(&format!("tap-{user}.json"), &config.to_string())?;
-        let mut command = bench.command("tap-redshift");
-        command.arg("--quiet").arg("--config").arg(config);
+    /// The tap reading the whole table as it reads from a Redshift.
+    fn redshift_tap(&self, bench: &Bench, table: &str) -> Result<Command> {
+        let mut command = tap_to(bench, &self.redshift)?;
+        command.args(["--select", &format!("*.{table}")]);
         Ok(command)
     }
+}
+
+fn tap_to(bench: &Bench, connection: &Connection) -> Result<Command> {
+    let Connection {
+        host,
+        port,
+        dbname,
+        user,
+        password,
+        schema,
+    } = connection;
+    let config = json!({
+        "host": host,
+        "port": port,
+        "dbname": dbname,
+        "user": user,
+        "password": password,
+        "schema": schema,
+        "sslmode": "disable",
+    });
+    let config = bench.write(&format!("tap-{user}.json"), &config.to_string())?;
+    let mut command = bench.command("tap-redshift");
+    command.arg("--quiet").arg("--config").arg(config);
+    Ok(command)
 }
 
 /// Measures the tap on the three tables.
@@ -229,8 +234,7 @@ fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Resul
             measure::run(database.tap(bench, table.name)?)?,
             reference,
         );
-        let mut command = database.tap_as(bench, "redshift", "redshift")?;
-        command.args(["--select", &format!("*.{}", table.name)]);
+        let command = database.redshift_tap(bench, table.name)?;
         add(&mut redshift, measure::run(command)?, reference);
     }
     tap.goals
