@@ -7,10 +7,19 @@
 
 pub mod clock;
 pub mod context;
+pub mod exit;
+pub mod log;
 pub mod setting;
+pub mod signal;
+pub mod stdio;
 pub mod stop;
 pub mod tap;
 pub mod target;
 
+mod about;
+mod cli;
 mod config;
+mod monitor;
+mod process;
+mod program;
 mod secret;
