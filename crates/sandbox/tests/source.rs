@@ -9,7 +9,7 @@
 
 use sandbox::source::{
     Authentication, Binaries, Connection, DataPlan, Kind, PrivateServer, PrivateServerOptions,
-    ServerKind, Source, SourceChoice, SourceOptions,
+    RedshiftProxy, ServerKind, Source, SourceChoice, SourceOptions, install_redshift_dialect,
 };
 
 fn no_server() -> bool {
@@ -183,6 +183,10 @@ async fn the_embedded_server_holds_the_same_data() {
     assert_eq!(source.change(50).await.unwrap().visitors_inserted, 1);
     let copied = "SELECT count(*) FROM visitor WHERE updated_at > '2025-07-01'";
     assert_eq!(number(source.connection(), copied).await, 46);
+    let user = install_redshift_dialect(source.connection()).await.unwrap();
+    let proxy = RedshiftProxy::start(&user).await.unwrap();
+    let redshift = "SELECT count(*) FROM pg_class WHERE pg_catalog.version() LIKE '%Redshift%'";
+    assert!(number(&proxy.connection(&user), redshift).await > 0);
     let connection = source.connection().clone();
     source.stop().await.unwrap();
     assert!(connection.connect().await.is_err());

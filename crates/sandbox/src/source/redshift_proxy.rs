@@ -14,6 +14,7 @@
 //! * The end of a `SELECT` is told without a row count; `server_version` is 8.0.2.
 //! * There is no TLS; tests of TLS talk to the server itself.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,6 +29,9 @@ mod answers;
 mod session;
 mod statement;
 mod wire;
+
+/// How many statements are remembered.
+const MOST_STATEMENTS: usize = 10_000;
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,14 +75,23 @@ impl From<Fault> for Injection {
 /// What went through the proxy so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// The statements that clients sent, in the order of their arrival.
-    pub statements: Vec<String>,
+    /// The latest statements that clients sent, ten thousand at most, in the order of their arrival.
+    pub statements: VecDeque<String>,
     /// How many connections there were.
     pub connections: u64,
     /// How many are open now.
     pub open_connections: u64,
     /// How many were open at one time.
     pub most_connections: u64,
+}
+
+impl Traffic {
+    fn note(&mut self, statement: &str) {
+        if self.statements.len() == MOST_STATEMENTS {
+            self.statements.pop_front();
+        }
+        self.statements.push_back(statement.to_owned());
+    }
 }
 
 /// The running proxy. Dropping it closes every connection.

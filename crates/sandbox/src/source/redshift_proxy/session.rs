@@ -139,9 +139,7 @@ fn translate(message: &Bytes, shared: &Shared, asked: &Mutex<String>) -> Option<
     };
     let text = wire::text(payload.get(start..)?);
     let sql = String::from_utf8_lossy(text);
-    lock(&shared.traffic)
-        .statements
-        .push(sql.clone().into_owned());
+    lock(&shared.traffic).note(&sql);
     let translated = statement::translate(&sql);
     *lock(asked) = sql.into_owned();
     let rest = payload.get(start + text.len()..)?;
