@@ -87,13 +87,12 @@ fn build(announce: impl FnOnce(&str)) -> Result<PathBuf> {
         .join("Cargo.toml");
     if !manifest.is_file() {
         bail!(
-            "no PostgreSQL was found, and the embedded one can only be built where the source of \
-             this program lies; install PostgreSQL or set DEMO_PG_URL"
+            "the embedded PostgreSQL can only be built where the source of this program lies; install PostgreSQL or set DEMO_PG_URL"
         );
     }
     announce(
-        "no PostgreSQL was found: building an embedded one. This happens once and takes about \
-         8 minutes on 2 cores (installing PostgreSQL instead takes seconds)",
+        "building the embedded PostgreSQL: this happens once and takes 5 to 8 minutes on 2 cores \
+         (installing PostgreSQL instead takes seconds)",
     );
     let target = target_folder();
     let status = Command::new("cargo")
