@@ -1,1 +1,5 @@
-//! Nothing but tests: see the files beside this folder.
+//! What the end to end tests share. The tests themselves lie beside this folder, a program each:
+//! `tidy`, `pipelines`, `crash`, `goldens`, `examples`, `catalogs`, `readme`, `interop`.
+
+pub mod pair;
+pub mod world;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -389,6 +389,30 @@ impl Running {
             .try_wait()
             .expect("a child can be waited for")
             .is_some()
+    }
+
+    /// What the process has used of the processor, in ticks; 0 where the system does not show it.
+    pub fn processor_time(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The name, in brackets, may hold anything; the times are the 12th and 13th after it.
+        let fields = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace();
+        fields
+            .skip(11)
+            .take(2)
+            .filter_map(|ticks| ticks.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// What the process has in memory; 0 where the system does not show it.
+    pub fn memory_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
+        let size = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = size.and_then(|size| size.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        kibibytes.unwrap_or(0) << 10
     }
 
     /// Kills without a word and waits for the end.

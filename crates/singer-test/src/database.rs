@@ -121,6 +121,34 @@ impl Database {
             .next()
             .expect("the query has a row")
     }
+
+    /// Runs something while a table is locked against readers.
+    #[track_caller]
+    pub fn hold_lock(&self, table: &str, while_locked: impl FnOnce()) {
+        let session = wait(async {
+            let session = self
+                .connection
+                .connect()
+                .await
+                .expect("the database answers");
+            let lock = format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE");
+            session
+                .batch_execute(&lock)
+                .await
+                .expect("the table can be locked");
+            session
+        });
+        while_locked();
+        wait(session.close()).expect("a session can be closed");
+    }
+
+    /// Whether somebody waits for a lock on a table.
+    pub fn waits_for_lock(&self, table: &str) -> bool {
+        let waiting = format!(
+            "SELECT count(*)::text FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"
+        );
+        self.value(&waiting) != "0"
+    }
 }
 
 const USER_SCHEMAS: &str = "SELECT nspname::text FROM pg_namespace \

@@ -81,7 +81,9 @@ impl Pendo {
     pub fn custom(&self, kind: Kind) -> BTreeMap<String, Value> {
         self.dump(kind)
             .into_iter()
-            .filter_map(|(id, mut values)| Some((id, Value::Object(values.remove("custom")?))))
+            .filter_map(|(id, mut values)| {
+                Some((id, values.remove("custom")?.into_iter().collect()))
+            })
             .collect()
     }
 

@@ -75,6 +75,22 @@ pub fn run(tap: Run, target: Run, cut: Cut) -> Ended {
 }
 
 impl Pipeline {
+    /// What both halves have used of the processor, in ticks; 0 where the system does not show it.
+    pub fn processor_time(&self) -> u64 {
+        [&self.tap, &self.target]
+            .map(Running::processor_time)
+            .iter()
+            .sum()
+    }
+
+    /// What both halves have in memory; 0 where the system does not show it.
+    pub fn memory_bytes(&self) -> u64 {
+        [&self.tap, &self.target]
+            .map(Running::memory_bytes)
+            .iter()
+            .sum()
+    }
+
     /// Waits for both halves.
     pub fn finish(self) -> Ended {
         let target = self.target.finish();

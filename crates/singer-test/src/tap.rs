@@ -81,7 +81,7 @@ impl Subject {
         {
             let id = entry["tap_stream_id"].clone();
             if let Some(stream) = selected.iter().find(|stream| id == *stream.id) {
-                select(entry, stream);
+                select(entry, stream.replication_key.as_deref());
             }
         }
         catalog
@@ -108,7 +108,8 @@ impl Subject {
     }
 }
 
-fn select(entry: &mut Value, stream: &Stream) {
+/// Selects a stream of a catalog: read by a replication key, or as a whole.
+pub fn select(entry: &mut Value, replication_key: Option<&str>) {
     let metadata = entry["metadata"]
         .as_array_mut()
         .expect("an entry has metadata");
@@ -117,7 +118,7 @@ fn select(entry: &mut Value, stream: &Stream) {
         .find(|item| item["breadcrumb"] == json!([]))
         .expect("a stream has metadata of its own");
     root["metadata"]["selected"] = json!(true);
-    match &stream.replication_key {
+    match replication_key {
         Some(key) => {
             root["metadata"]["replication-method"] = json!("INCREMENTAL");
             root["metadata"]["replication-key"] = json!(key);
