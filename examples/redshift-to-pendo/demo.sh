@@ -45,8 +45,10 @@ request() {
 }
 # The number that stands behind a name in one line of JSON.
 number() { sed -n "s/.*\"$1\": *\([0-9][0-9]*\).*/\1/p"; }
-# A stream's count in the metric lines of a tap.
-records() { grep 'METRIC.*record_count' "$1" | grep "[\".]$2\"" | number value | tail -n 1; }
+# A stream's records, summed over the metric lines of a tap.
+records() {
+    grep 'METRIC.*record_count' "$1" | grep "[\".]$2\"" | number value | awk '{ sum += $1 } END { print sum + 0 }'
+}
 
 # Runs the pipe as a person would; the logs of both sides go to a file.
 sync() { # NAME STATE_FLAGS…

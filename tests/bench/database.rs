@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::Bench;
 use crate::measure::{self, Ends, Usage};
+use crate::pendo::write_lines;
 use crate::report::{Goal, Row};
 
 /// A table that is measured.
@@ -67,11 +68,7 @@ impl Database {
         let binaries = Binaries::find().context(
             "the benchmark needs a PostgreSQL on this machine (Debian and Ubuntu: apt install postgresql)",
         )?;
-        let psql = binaries.folder.join("psql");
-        ensure!(
-            psql.is_file(),
-            "there is no psql beside the PostgreSQL server"
-        );
+        let psql = psql_of(&binaries)?;
         let settings = [
             ("shared_buffers", "2GB"),
             ("max_parallel_workers_per_gather", "0"),
@@ -161,6 +158,21 @@ impl Database {
     }
 }
 
+/// The psql of the server itself, behind links: a wrapper on PATH would add its own start.
+fn psql_of(binaries: &Binaries) -> Result<PathBuf> {
+    let server = binaries.folder.join("postgres");
+    let server = server
+        .canonicalize()
+        .context("cannot follow the link to `postgres`")?;
+    let psql = server.with_file_name("psql");
+    ensure!(
+        psql.is_file(),
+        "there is no psql beside `{}`",
+        server.display()
+    );
+    Ok(psql)
+}
+
 fn tap_to(bench: &Bench, connection: &Connection) -> Result<Command> {
     let Connection {
         host,
@@ -198,34 +210,32 @@ pub(crate) fn measure(bench: &mut Bench, database: &Database) -> Result<()> {
 }
 
 fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Result<()> {
-    let (rows, lines) = (
-        table.rows(bench),
-        bench.file(&format!("{}.singer", table.name)),
-    );
-    let csv = bench.file("psql.csv.singer");
+    let (rows, csv) = (table.rows(bench), bench.file("psql.singer"));
     // Once into files, for their sizes, and so that every round finds a warm cache.
-    let to = |path: &PathBuf| Ends {
+    let to_file = Ends {
         input: None,
-        output: Some(path.clone()),
+        output: Some(csv.clone()),
     };
-    measure::run_pipe(vec![database.copy(table.name)], &to(&csv))?;
-    measure::run_pipe(vec![database.tap(bench, table.name)?], &to(&lines))?;
+    measure::run_pipe(vec![database.copy(table.name)], &to_file)?;
+    let csv_bytes = csv
+        .metadata()
+        .context("cannot see the size of a file")?
+        .len();
+    let lines = bench.file(&format!("{}.singer", table.name));
+    let bytes = write_lines(database.tap(bench, table.name)?, &lines, rows)?;
+    write_lines(database.redshift_tap(bench, table.name)?, &lines, rows)?;
 
-    let name = |what: &str| format!("{}, {}: {what}", table.name, table.about);
-    let row = |what: &str, path: &PathBuf| -> Result<Row> {
-        let bytes = path
-            .metadata()
-            .context("cannot see the size of a file")?
-            .len();
-        Ok(Row {
+    let row = |what: &str, bytes: u64| {
+        let name = format!("{}, {}: {what}", table.name, table.about);
+        Row {
             records: rows,
             bytes,
-            ..Row::new(name(what))
-        })
+            ..Row::new(name)
+        }
     };
-    let mut psql = row("psql COPY csv", &csv)?;
-    let mut tap = row("tap-redshift", &lines)?;
-    let mut redshift = row("tap-redshift, as on Redshift", &lines)?;
+    let mut psql = row("psql COPY csv", csv_bytes);
+    let mut tap = row("tap-redshift", bytes);
+    let mut redshift = row("tap-redshift, as on Redshift", bytes);
     for _ in 0..bench.rounds {
         let reference = measure::run(database.copy(table.name))?;
         psql.usages.push(reference);

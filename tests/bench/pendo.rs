@@ -2,7 +2,9 @@
 //! server is the sandbox, on the same processors, in its three modes: `store` keeps every value,
 //! `discard` parses and counts, `drain` counts without parsing.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -12,6 +14,7 @@ use serde_json::{Value, json};
 use crate::Bench;
 use crate::database::{ACCOUNT, Database};
 use crate::measure::{self, Ends, Usage};
+use crate::raw_loop;
 use crate::report::{Goal, Row};
 
 /// Requests in flight where the server is slow, and what they allow with 500 records each.
@@ -25,6 +28,8 @@ const MEMORY_GOAL_MEGABYTES: f64 = 64.0;
 pub(crate) struct Sandbox {
     child: Child,
     url: String,
+    /// Records that had arrived when they were last counted.
+    records: u64,
 }
 
 impl Sandbox {
@@ -57,7 +62,35 @@ impl Sandbox {
             url.starts_with("http"),
             "the sandbox did not say where it listens"
         );
-        Ok(Self { child, url })
+        Ok(Self {
+            child,
+            url,
+            records: 0,
+        })
+    }
+
+    /// Fails unless so many records have arrived since the last call: what is measured must have
+    /// been done.
+    pub(crate) fn expect(&mut self, records: u64) -> Result<()> {
+        let address = self.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).context("cannot reach the sandbox")?;
+        stream.write_all(b"GET /_sandbox/state HTTP/1.0\r\nhost: sandbox\r\n\r\n")?;
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .context("cannot read from the sandbox")?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        let state: Value = serde_json::from_str(body).context("the sandbox's state is no JSON")?;
+        let seen = state["tables"]["pendo/account"]["records"]
+            .as_u64()
+            .unwrap_or(0);
+        let new = seen - self.records;
+        self.records = seen;
+        ensure!(
+            new == records,
+            "{new} records arrived at the sandbox instead of {records}"
+        );
+        Ok(())
     }
 
     /// A config of target-pendo that writes every column, as a file.
@@ -122,15 +155,7 @@ struct Lines {
 impl Lines {
     fn write(bench: &Bench, database: &Database) -> Result<Self> {
         let path = bench.file("pendo_account.singer");
-        let ends = Ends {
-            input: None,
-            output: Some(path.clone()),
-        };
-        measure::run_pipe(vec![database.tap(bench, ACCOUNT.name)?], &ends)?;
-        let bytes = path
-            .metadata()
-            .context("cannot see the size of a file")?
-            .len();
+        let bytes = write_lines(database.tap(bench, ACCOUNT.name)?, &path, bench.rows)?;
         Ok(Self { path, bytes })
     }
 
@@ -151,6 +176,25 @@ impl Lines {
     }
 }
 
+/// Writes what a tap says into a file and returns its size; fails unless it has so many records.
+pub(crate) fn write_lines(tap: Command, path: &Path, rows: u64) -> Result<u64> {
+    let ends = Ends {
+        input: None,
+        output: Some(path.to_owned()),
+    };
+    measure::run_pipe(vec![tap], &ends)?;
+    let file = File::open(path).context("cannot read the lines of the tap")?;
+    let (records, _) = raw_loop::run(BufReader::new(file))?;
+    ensure!(
+        records == rows,
+        "the tap wrote {records} records instead of {rows}"
+    );
+    Ok(path
+        .metadata()
+        .context("cannot see the size of a file")?
+        .len())
+}
+
 fn measure_target(bench: &mut Bench, lines: &Lines) -> Result<()> {
     bench.section(
         "target-pendo from a file; ratio: speed over that of the bare loop in the same round",
@@ -165,9 +209,10 @@ fn measure_target(bench: &mut Bench, lines: &Lines) -> Result<()> {
         let reference = lines.into(bench.raw_loop()?)?;
         raw.usages.push(reference);
         for (mode, row) in modes.iter().zip(&mut rows) {
-            let sandbox = Sandbox::start(bench, mode, 0)?;
+            let mut sandbox = Sandbox::start(bench, mode, 0)?;
             let config = sandbox.config(bench, mode, json!({}))?;
             let usage = lines.into(target(bench, &config))?;
+            sandbox.expect(bench.rows)?;
             row.ratios
                 .push(reference.wall.as_secs_f64() / usage.wall.as_secs_f64());
             row.usages.push(usage);
@@ -198,9 +243,10 @@ fn measure_slow_server(
     let name = format!("target-pendo, {LATENCY_MILLISECONDS} ms, drain, {parallel} in flight");
     let mut row = lines.row(bench, name);
     for _ in 0..bench.rounds {
-        let sandbox = Sandbox::start(bench, "drain", LATENCY_MILLISECONDS)?;
+        let mut sandbox = Sandbox::start(bench, "drain", LATENCY_MILLISECONDS)?;
         let config = sandbox.config(bench, "slow", json!({"parallel": parallel}))?;
         row.usages.push(lines.into(target(bench, &config))?);
+        sandbox.expect(bench.rows)?;
     }
     let allowed = (parallel * BATCH * 1000 / LATENCY_MILLISECONDS) as f64;
     let share = row.rate() / allowed.min(fastest);
@@ -221,10 +267,11 @@ fn measure_pipe(bench: &mut Bench, database: &Database, lines: &Lines) -> Result
         let mut tap = lines.row(bench, format!("whole pipe, {mode}: tap"));
         let mut target_row = lines.row(bench, format!("whole pipe, {mode}: target"));
         for _ in 0..bench.rounds {
-            let sandbox = Sandbox::start(bench, mode, 0)?;
+            let mut sandbox = Sandbox::start(bench, mode, 0)?;
             let config = sandbox.config(bench, "pipe", json!({}))?;
             let commands = vec![database.tap(bench, ACCOUNT.name)?, target(bench, &config)];
             let usages = measure::run_pipe(commands, &Ends::default())?;
+            sandbox.expect(bench.rows)?;
             tap.usages.push(usages[0]);
             target_row.usages.push(usages[1]);
         }
@@ -241,7 +288,7 @@ fn measure_pipe(bench: &mut Bench, database: &Database, lines: &Lines) -> Result
 
 fn measure_only_changed(bench: &mut Bench, lines: &Lines) -> Result<()> {
     bench.section("target-pendo with only_changed, from a file")?;
-    let sandbox = Sandbox::start(bench, "drain", 0)?;
+    let mut sandbox = Sandbox::start(bench, "drain", 0)?;
     let memory = bench.file("memory");
     let more = json!({
         "memory_path": memory,
@@ -250,9 +297,11 @@ fn measure_only_changed(bench: &mut Bench, lines: &Lines) -> Result<()> {
     let config = sandbox.config(bench, "changed", more)?;
     let mut first = lines.row(bench, "everything is new");
     first.usages.push(lines.into(target(bench, &config))?);
+    sandbox.expect(bench.rows)?;
     let mut again = lines.row(bench, "nothing has changed");
     for _ in 0..bench.rounds {
         again.usages.push(lines.into(target(bench, &config))?);
+        sandbox.expect(0)?;
     }
     again
         .goals

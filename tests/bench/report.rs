@@ -1,6 +1,5 @@
 //! The table that `make bench` prints: one row for each measured thing, with its goal beside it.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::measure::Usage;
@@ -148,8 +147,7 @@ pub(crate) fn render(row: &Row) -> String {
             line.push('\n');
             line.push_str(&" ".repeat(102));
         }
-        // Writing into a String cannot fail.
-        drop(write!(line, "  {word}: {}", goal.text));
+        line.push_str(&format!("  {word}: {}", goal.text));
     }
     line.trim_end().to_owned()
 }

@@ -46,10 +46,11 @@ fn measure_memory(bench: &mut Bench, database: &Database) -> Result<()> {
         if rows != bench.rows {
             database.create(bench, table, "account", rows)?;
         }
-        let sandbox = Sandbox::start(bench, "drain", 0)?;
+        let mut sandbox = Sandbox::start(bench, "drain", 0)?;
         let config = sandbox.config(bench, "memory", json!({}))?;
         let commands = vec![database.tap(bench, table)?, pendo::target(bench, &config)];
         let usages = measure::run_pipe(commands, &Ends::default())?;
+        sandbox.expect(rows)?;
         for (usage, binary) in usages.into_iter().zip(["tap", "target"]) {
             let name = format!("{} rows: {binary}", thousands(rows as f64));
             let row = Row {
