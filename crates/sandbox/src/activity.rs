@@ -17,6 +17,8 @@ pub(crate) const SECONDS_KEPT: usize = 60;
 pub(crate) struct Tally {
     /// The table, such as `pendo/visitor`.
     pub(crate) table: String,
+    /// Size of the body as it was read.
+    pub(crate) bytes: u64,
     pub(crate) records: u64,
     pub(crate) updated: u64,
     pub(crate) missing: u64,
@@ -63,7 +65,7 @@ pub struct RequestEntry {
     pub status: u16,
     /// How long it took, in microseconds.
     pub duration_us: u64,
-    /// Size of the body, as far as it was declared.
+    /// Size of the body: as read if it carried records, else as declared.
     pub bytes: u64,
     /// Records that it carried.
     pub records: u64,

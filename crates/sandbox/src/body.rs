@@ -38,14 +38,20 @@ pub(crate) async fn collect(body: Body, declared: u64, limit: usize) -> Result<V
     }
 }
 
-/// Reads a body to its end and counts how often a text occurs in it.
-pub(crate) async fn count_occurrences(body: Body, needle: &str) -> Result<usize, BodyError> {
+/// Reads a body to its end and counts how often a text occurs in it, and its bytes.
+pub(crate) async fn count_occurrences(
+    body: Body,
+    needle: &str,
+) -> Result<(usize, usize), BodyError> {
     let mut counter = Counter::new(needle);
     let mut frames = body.into_data_stream();
+    let mut length = 0;
     while let Some(frame) = frames.next().await {
-        counter.feed(&frame.map_err(|_| BodyError::Broken)?);
+        let frame = frame.map_err(|_| BodyError::Broken)?;
+        length += frame.len();
+        counter.feed(&frame);
     }
-    Ok(counter.count)
+    Ok((counter.count, length))
 }
 
 /// Reads a body to its end, within reason, so that an early answer reaches the client.

@@ -127,7 +127,7 @@ fn table_card(html: &mut String, name: &str, known: usize, counters: &TableCount
 
 fn first_steps(html: &mut String) {
     html.push_str(
-        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and the key <code>sandbox-key</code>.</p></section>"#,
+        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and one of the keys it was started with (<code>sandbox-key</code> if none).</p></section>"#,
     );
 }
 

@@ -88,15 +88,24 @@ async fn unknown_path(request: Request) -> Response {
         .into_response()
 }
 
-/// Stands in front of the services.
+/// Stands in front of the services. A request is carried out and counted to its end even if its
+/// client has gone away: that is the case in which a client cannot know what was applied.
 async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) -> Response {
+    match tokio::spawn(attend(world, request, next)).await {
+        Ok(response) => response,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
+async fn attend(world: Arc<World>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().to_string();
     let uri = request.uri();
     let path = uri
         .path_and_query()
         .map_or_else(|| uri.path().to_owned(), ToString::to_string);
-    let bytes = declared_length(request.headers());
+    let declared = declared_length(request.headers());
     let own = match own_faults(request.headers()) {
         Ok(own) => own,
         Err(response) => return *response,
@@ -117,7 +126,7 @@ async fn watch(State(world): State<Arc<World>>, request: Request, next: Next) ->
         path,
         status,
         duration_us: began.elapsed().as_micros().try_into().unwrap_or(u64::MAX),
-        bytes,
+        bytes: tally.as_ref().map_or(declared, |tally| tally.bytes),
         records: tally.as_ref().map_or(0, |tally| tally.records),
         faults: verdict
             .names

@@ -78,7 +78,7 @@ impl Call<'_> {
         let declared = declared_length(request.headers());
         if options.mode == Mode::Drain {
             return match body::count_occurrences(request.into_body(), RECORD_MARK).await {
-                Ok(records) => self.count_only(records),
+                Ok((records, bytes)) => self.count_only(records, bytes),
                 Err(_) => answer::bad_request("the body was not read to its end"),
             };
         }
@@ -91,7 +91,7 @@ impl Call<'_> {
         };
         if options.mode == Mode::Discard {
             return match count_records(&collected) {
-                Ok(records) => self.count_only(records),
+                Ok(records) => self.count_only(records, collected.len()),
                 Err(_) => answer::bad_request("malformed JSON"),
             };
         }
@@ -101,9 +101,11 @@ impl Call<'_> {
         }
     }
 
-    fn count_only(&self, records: usize) -> Response {
+    fn count_only(&self, records: usize, bytes: usize) -> Response {
         let (applied, timed_out) = self.applied_records(records);
         let mut outcome = Outcome {
+            records,
+            bytes,
             updated: applied,
             ..Outcome::default()
         };
@@ -113,7 +115,7 @@ impl Call<'_> {
                 outcome.errors.push(self.error("", "failed on purpose"));
             }
         }
-        self.respond(outcome, applied, timed_out)
+        self.respond(outcome, timed_out)
     }
 
     fn store(&self, text: &str) -> Response {
@@ -137,11 +139,14 @@ impl Call<'_> {
             };
             let batch = match reader.read(text) {
                 Ok(batch) => batch,
-                // The message of the parser may quote a value's kind, never the value.
-                Err(error) => return answer::bad_request(&format!("malformed body: {error}")),
+                // The parser's own message may quote a value.
+                Err(error) => {
+                    let place = format!("line {} column {}", error.line(), error.column());
+                    return answer::bad_request(&format!("malformed records at {place}"));
+                }
             };
             if batch.unborn.is_empty() {
-                return self.apply(&batch);
+                return self.apply(&batch, text.len());
             }
             drop(schema);
             let mut schema = self
@@ -157,7 +162,7 @@ impl Call<'_> {
         }
     }
 
-    fn apply(&self, batch: &Batch<'_>) -> Response {
+    fn apply(&self, batch: &Batch<'_>, bytes: usize) -> Response {
         let options = &self.pendo.options;
         let refusal = batch
             .records
@@ -175,10 +180,14 @@ impl Call<'_> {
                 .in_flight
                 .enter(batch.records.iter().map(|record| &*record.id))
         });
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome {
+            records: batch.records.len(),
+            bytes,
+            ..Outcome::default()
+        };
         self.merge(batch, &batch.records[..applied], &mut outcome);
         outcome.overlaps = flight.as_ref().map_or(0, |(_, overlaps)| *overlaps);
-        let mut response = self.respond(outcome, batch.records.len(), timed_out);
+        let mut response = self.respond(outcome, timed_out);
         if let Some((flight, _)) = flight {
             response.extensions_mut().insert(Held(Arc::new(flight)));
         }
@@ -262,10 +271,11 @@ impl Call<'_> {
         }
     }
 
-    fn respond(&self, outcome: Outcome, records: usize, timed_out: bool) -> Response {
+    fn respond(&self, outcome: Outcome, timed_out: bool) -> Response {
         let tally = Tally {
             table: format!("pendo/{}", self.state.kind.name()),
-            records: records as u64,
+            bytes: outcome.bytes as u64,
+            records: outcome.records as u64,
             updated: outcome.updated as u64,
             missing: outcome.missing.len() as u64,
             errors: outcome.errors.len() as u64,
@@ -285,6 +295,8 @@ impl Call<'_> {
 /// What became of the records of a call.
 #[derive(Default)]
 struct Outcome {
+    records: usize,
+    bytes: usize,
     updated: usize,
     missing: Vec<Value>,
     errors: Vec<Value>,

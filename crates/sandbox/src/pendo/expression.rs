@@ -122,6 +122,25 @@ impl Expression {
             _ => None,
         }
     }
+
+    /// The only texts that `path` can be for the expression to hold, if they are evident: what lets
+    /// a membership check look its ids up instead of reading the whole table.
+    pub(crate) fn only_texts(&self, path: &str) -> Option<Vec<&str>> {
+        match self {
+            Expression::Compare(Operand::Path(found), Operator::Equal, Operand::Text(text))
+                if found == path =>
+            {
+                Some(vec![text])
+            }
+            Expression::Any(parts) => {
+                let texts: Option<Vec<_>> =
+                    parts.iter().map(|part| part.only_texts(path)).collect();
+                texts.map(|texts| texts.concat())
+            }
+            Expression::All(parts) => parts.iter().find_map(|part| part.only_texts(path)),
+            _ => None,
+        }
+    }
 }
 
 fn compare(left: &Term, operator: Operator, right: &Term) -> bool {
@@ -404,6 +423,24 @@ mod tests {
         }
         assert!(Expression::parse(&"(".repeat(100_000)).is_err());
         assert!(Expression::parse(&"!".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn the_only_possible_texts_are_seen() {
+        let only = |text: &str| {
+            let expression = Expression::parse(text).unwrap();
+            let texts = expression.only_texts("visitorId")?;
+            Some(texts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        };
+        let list = |texts: &[&str]| Some(texts.iter().map(ToString::to_string).collect());
+        assert_eq!(
+            only(r#"(visitorId == "a" || visitorId == "b") && n == 5"#),
+            list(&["a", "b"])
+        );
+        assert_eq!(only(r#"visitorId == "a""#), list(&["a"]));
+        assert_eq!(only(r#"visitorId == "a" || n == 5"#), None);
+        assert_eq!(only(r#"visitorId != "a""#), None);
+        assert_eq!(only(r#"!(visitorId == "a")"#), None);
     }
 
     #[test]

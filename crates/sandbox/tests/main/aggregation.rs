@@ -118,6 +118,32 @@ async fn stages_run_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_membership_check_answers_the_known_ids_of_a_batch() {
+    let trial = Trial::with(|pendo| pendo.anonymous = 2).await;
+    trial
+        .sandbox
+        .pendo()
+        .add_ids(Kind::Visitor, ["a", "b\"q", "c", "d"]);
+    let filter =
+        r#"visitorId == "zz" || visitorId == "d" || visitorId == "b\"q" || visitorId == "d""#;
+    for source in [json!({"identified": true}), json!(null)] {
+        let pipeline = json!([
+            {"source": {"visitors": source}},
+            {"filter": filter},
+            {"select": {"id": "visitorId"}},
+            {"sort": ["id"]},
+        ]);
+        assert_eq!(ids(&aggregate(&trial, pipeline).await, "id"), ["b\"q", "d"]);
+        let counted =
+            json!([{"source": {"visitors": source}}, {"filter": filter}, {"count": null}]);
+        assert_eq!(
+            aggregate(&trial, counted).await.json()["results"],
+            json!([{"count": 2}])
+        );
+    }
+}
+
+#[tokio::test]
 async fn rows_carry_metadata_and_paths_lead_into_it() {
     let trial = Trial::start().await;
     trial

@@ -3,6 +3,7 @@
 use sandbox::Options;
 use sandbox::pendo::Kind;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Answer, Trial};
 
@@ -157,6 +158,23 @@ async fn the_page_shows_what_arrived_and_escapes_it() {
     assert!(text.contains("&lt;b&gt;{{script}}") && !text.contains("<b>{{"));
     let view = control(&trial, "GET", "/view", "").await;
     assert!(text.contains(view.text().split("</section>").next().unwrap()));
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_without_tls_to_those_who_begin_with_it() {
+    let trial = Trial::start().await;
+    let mut stream = tokio::net::TcpStream::connect(trial.sandbox.addr())
+        .await
+        .unwrap();
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
+    stream.write_all(&settings).await.unwrap();
+    let mut frame = [0; 9];
+    stream.read_exact(&mut frame).await.unwrap();
+    assert_eq!(frame[3], 4, "the server's first frame are its settings");
 }
 
 #[tokio::test]

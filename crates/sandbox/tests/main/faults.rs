@@ -104,6 +104,29 @@ async fn a_slow_answer_waits() {
 }
 
 #[tokio::test]
+async fn a_call_whose_client_goes_away_is_applied_and_counted() {
+    let trial = trial().await;
+    trial.sandbox.set_faults(&["slow:ms=300"]).unwrap();
+    let call = strike(&trial, "");
+    let applied = async {
+        while !is_applied(&trial) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = call => panic!("the answer is slow"),
+        () = applied => {}
+    }
+    while trial.sandbox.status().activity.requests == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        trial.sandbox.status().activity.tables["pendo/visitor"].updated,
+        2
+    );
+}
+
+#[tokio::test]
 async fn latency_holds_every_answer_back() {
     let options = Options {
         latency_ms: 60,

@@ -438,26 +438,21 @@ async fn one_id_twice_is_applied_in_order_and_counted_or_refused() {
 #[tokio::test]
 async fn one_id_in_two_calls_at_once_is_noticed() {
     let trial = Trial::with(|pendo| pendo.watch_overlaps = true).await;
+    trial.sandbox.pendo().add_ids(Kind::Visitor, ["v", "w"]);
     trial.sandbox.set_faults(&["slow:ms=300,times=1"]).unwrap();
-    let path = "/metadata/visitor/custom/value";
-    let body = r#"[{"visitorId":"v","values":{}},{"visitorId":"w","values":{}}]"#;
-    let (_, overlapping) = tokio::join!(trial.pendo("POST", path, body), async {
-        // The first call is in flight as soon as its records are counted, before its answer is slow.
-        while trial.sandbox.status().active_faults[0].struck == 0 {
+    let body = r#"[{"visitorId":"v","values":{"nps":1}},{"visitorId":"w","values":{}}]"#;
+    let (_, overlapping) = tokio::join!(trial.bulk(body), async {
+        // Values are applied before the slow answer goes out: the first call is in flight then.
+        while trial.sandbox.pendo().dump(Kind::Visitor)["v"].is_empty() {
             tokio::task::yield_now().await;
         }
-        trial.pendo("POST", path, body).await
+        trial.bulk(body).await
     });
     assert_eq!(overlapping.status, 200);
-    assert_eq!(
-        trial.sandbox.status().activity.tables["pendo/visitor"].overlaps,
-        2
-    );
+    let overlaps = || trial.sandbox.status().activity.tables["pendo/visitor"].overlaps;
+    assert_eq!(overlaps(), 2);
     trial.bulk(body).await;
-    assert_eq!(
-        trial.sandbox.status().activity.tables["pendo/visitor"].overlaps,
-        2
-    );
+    assert_eq!(overlaps(), 2);
 }
 
 #[tokio::test]

@@ -13,13 +13,16 @@ use crate::pendo::person::{metadata_of, visits};
 use crate::pendo::schema::{Kind, Schema};
 use crate::store::Row;
 
-/// How a pipeline is run: which stages see single rows, and at which id the rows may begin.
+/// How a pipeline is run: which stages see single rows, and which rows need to be read at all.
 pub(super) struct Plan<'call> {
     pendo: &'call Pendo,
     source: &'call Source,
     by_row: &'call [Stage],
     at_the_end: &'call [Stage],
+    /// Rows up to this id are left out.
     after: Option<&'call str>,
+    /// Rows with other ids are left out; sorted.
+    only: Option<Vec<&'call str>>,
     anonymous: usize,
 }
 
@@ -34,15 +37,18 @@ impl<'call> Plan<'call> {
         // The field that the rows are in order of, under its name after each stage.
         let mut order = Some(id_name(source.kind)).filter(|_| anonymous == 0);
         let mut after = None;
+        let mut only = None;
         let mut limited = false;
         let mut by_row = 0;
         for stage in stages {
             match stage {
                 Stage::Identified(_) => {}
                 Stage::Filter(filter) => {
-                    let bound = order.and_then(|order| filter.lower_bound(order));
                     // Rows that are left out before a limit do not count against it.
-                    after = after.max(bound.filter(|_| !limited));
+                    if let Some(order) = order.filter(|_| !limited) {
+                        after = after.max(filter.lower_bound(order));
+                        only = only.or_else(|| filter.only_texts(order));
+                    }
                 }
                 Stage::Select(fields) => {
                     order = order.and_then(|order| {
@@ -71,6 +77,11 @@ impl<'call> Plan<'call> {
             by_row,
             at_the_end,
             after,
+            only: only.map(|mut only| {
+                only.sort_unstable();
+                only.dedup();
+                only
+            }),
             anonymous,
         }
     }
@@ -78,42 +89,46 @@ impl<'call> Plan<'call> {
     pub(super) fn run(&self) -> Vec<Value> {
         let state = self.pendo.of(self.source.kind);
         let page_limit = self.pendo.options.page_limit;
-        let wanted = if self.at_the_end.is_empty() {
-            page_limit
-        } else {
-            usize::MAX
+        // A count of all rows does not need them.
+        let (results, at_the_end) = match self.at_the_end {
+            [] => (Results::Kept(Vec::new(), page_limit), self.at_the_end),
+            [Stage::Count, rest @ ..] => (Results::Counted(0), rest),
+            rest => (Results::Kept(Vec::new(), usize::MAX), rest),
         };
         let mut rows = Rows {
             stages: self.by_row,
             left: self.by_row.iter().map(Stage::row_limit).collect(),
-            results: Vec::new(),
+            results,
         };
         let schema = state.schema.read().unwrap_or_else(PoisonError::into_inner);
         let mut table = state.table();
-        let id_name = id_name(self.source.kind);
-        let anonymous =
-            (0..self.anonymous).map(|number| Item::Anonymous(format!("_PENDO_T_{number:011}")));
-        let stored = table
-            .rows_after(self.after)
-            .filter(|row| {
-                let last_visit = visits(&row.id).1;
-                self.source.span.0 <= last_visit && last_visit < self.source.span.1
-            })
-            .map(|row| Item::Stored {
-                row,
-                schema: &schema,
-                id_name,
-            });
-        for item in anonymous.chain(stored) {
-            if rows.are_complete() || rows.results.len() == wanted {
+        for number in 0..self.anonymous {
+            rows.feed(Item::Anonymous(format!("_PENDO_T_{number:011}")));
+        }
+        let stored: Box<dyn Iterator<Item = &Row>> = match &self.only {
+            Some(only) => Box::new(only.iter().filter_map(|id| table.row(id))),
+            None => Box::new(table.rows_after(self.after)),
+        };
+        for row in stored {
+            if rows.are_complete() {
                 break;
             }
-            rows.feed(item);
+            let last_visit = visits(&row.id).1;
+            if self.source.span.0 <= last_visit && last_visit < self.source.span.1 {
+                rows.feed(Item::Stored {
+                    row,
+                    schema: &schema,
+                    id_name: id_name(self.source.kind),
+                });
+            }
         }
-        let mut results = rows.results;
+        let mut results = match rows.results {
+            Results::Kept(results, _) => results,
+            Results::Counted(count) => vec![json!({"count": count})],
+        };
         drop(table);
         drop(schema);
-        for stage in self.at_the_end {
+        for stage in at_the_end {
             results = stage.run(results);
         }
         results.truncate(page_limit);
@@ -121,20 +136,32 @@ impl<'call> Plan<'call> {
     }
 }
 
+/// What is made of the rows that come through.
+enum Results {
+    /// They are kept, and no more than this many are wanted.
+    Kept(Vec<Value>, usize),
+    Counted(usize),
+}
+
 /// Rows on their way through the stages that look at one row after the other.
 struct Rows<'call> {
     stages: &'call [Stage],
     /// How many rows each stage still lets through.
     left: Vec<usize>,
-    results: Vec<Value>,
+    results: Results,
 }
 
 impl Rows<'_> {
     fn are_complete(&self) -> bool {
-        self.left.contains(&0)
+        let enough =
+            matches!(&self.results, Results::Kept(results, wanted) if results.len() >= *wanted);
+        enough || self.left.contains(&0)
     }
 
     fn feed(&mut self, mut item: Item<'_>) {
+        if self.are_complete() {
+            return;
+        }
         for (stage, left) in self.stages.iter().zip(&mut self.left) {
             match stage {
                 Stage::Select(fields) => item = Item::Made(select(&item, fields)),
@@ -143,7 +170,10 @@ impl Rows<'_> {
                 _ => return,
             }
         }
-        self.results.push(item.into_value());
+        match &mut self.results {
+            Results::Kept(results, _) => results.push(item.into_value()),
+            Results::Counted(count) => *count += 1,
+        }
     }
 }
 
