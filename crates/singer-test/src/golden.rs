@@ -62,12 +62,17 @@ pub fn run(binary: &str, case: &Path, names: &[(&str, String)]) -> Vec<String> {
     let mut given = Vec::new();
     for file in files(case) {
         let name = file_name(&file);
-        let text = fill_in(&read(&file), names);
+        let bytes = fs::read(&file).expect("a file can be read");
+        // Bytes that are no text are a case of their own, and stay as they are.
+        let bytes = match String::from_utf8(bytes) {
+            Ok(text) => fill_in(&text, names).into_bytes(),
+            Err(error) => error.into_bytes(),
+        };
         match name.as_str() {
-            "args" => run = run.args(text.lines()),
-            "stdin" => run = run.stdin(text),
+            "args" => run = run.args(String::from_utf8_lossy(&bytes).lines()),
+            "stdin" => run = run.stdin(bytes),
             _ => {
-                folder.write(&name, text);
+                folder.write(&name, bytes);
                 given.push(name);
             }
         }
@@ -197,6 +202,5 @@ fn file_name(path: &Path) -> String {
 }
 
 fn read(path: &Path) -> String {
-    // Broken UTF-8 is a case of its own, which no golden file can show.
     String::from_utf8_lossy(&fs::read(path).expect("a file can be read")).into_owned()
 }

@@ -1,0 +1,48 @@
+//! What people see when something is wrong: malformed input, broken configs, catalogs and states, wrong
+//! flags. Each case is a folder under `golden/<binary>/`, with the expected stdout, stderr, exit code
+//! and files; `UPDATE_GOLDEN=1` rewrites them.
+
+use sandbox::pendo::Kind;
+use singer_test::bin::workspace;
+use singer_test::database::Database;
+use singer_test::golden;
+use singer_test::pendo::{KEY, Pendo};
+
+#[test]
+fn target_pendo_says_what_is_wrong() {
+    let pendo = Pendo::start();
+    pendo.set_fields(Kind::Account, &[("name", "string"), ("seats", "integer")]);
+    pendo.know(Kind::Account, (0..10).map(|number| format!("a{number}")));
+    let names = [
+        ("pendo_url", pendo.url()),
+        ("read_only_key", "sandbox-read-only-key".to_owned()),
+        ("key", KEY.to_owned()),
+    ];
+    golden::run_all(
+        "target-pendo",
+        &workspace().join("tests/golden/target-pendo"),
+        &names,
+    );
+}
+
+#[test]
+fn tap_redshift_says_what_is_wrong() {
+    let database = Database::new();
+    database.execute(
+        "CREATE TABLE thing (id integer PRIMARY KEY, name text, changed_at timestamptz);
+         INSERT INTO thing VALUES (1, 'one', '2026-01-01T00:00:00Z'), (2, NULL, '2026-01-02T00:00:00.5Z'),
+             (3, 'three', NULL);
+         ANALYZE thing",
+    );
+    let connection = database.connection();
+    let names = [
+        ("port", connection.port.to_string()),
+        ("dbname", connection.dbname.clone()),
+        ("password", connection.password.clone()),
+    ];
+    golden::run_all(
+        "tap-redshift",
+        &workspace().join("tests/golden/tap-redshift"),
+        &names,
+    );
+}
