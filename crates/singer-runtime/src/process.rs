@@ -2,9 +2,10 @@
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
-use singer_core::{Error, Result};
+use singer_core::{Error, Kind, Result};
 use tokio::runtime::Runtime;
 
 use crate::about;
@@ -55,7 +56,11 @@ where
             tracing::warn!("stopped: the reader of stdout has gone");
             return ExitCode::from(exit::FAILED);
         }
-        exit::report(program.name, error);
+        if exit::kind(error) == Kind::Interrupted && stop.requested() {
+            tracing::warn!("stopped on request");
+        } else {
+            exit::report(program.name, error);
+        }
     }
     exit::exit_code(&ended, stop.reason())
 }
@@ -101,7 +106,7 @@ where
         "started"
     );
     let runtime = runtime()?;
-    let ended = runtime.block_on(async {
+    let run = async {
         signal::listen(stop)?;
         run(Start {
             invocation,
@@ -109,7 +114,10 @@ where
             context,
         })
         .await
-    });
+    };
+    // Nothing of the run is looked at after a panic: only its exit code and last line are left.
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(run)))
+        .unwrap_or_else(|_| Err(Error::internal("a defect: this program panicked").into()));
     // A thread that waits for a pipe must not keep a finished process alive.
     runtime.shutdown_background();
     ended

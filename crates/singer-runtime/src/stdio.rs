@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 
 use singer_core::{Error, Result};
 
-pub(crate) use pipe::{Pipe, PipeEnd};
+#[cfg(test)]
+pub(crate) use pipe::PipeEnd;
+pub(crate) use pipe::{BLOCK_SIZE, Pipe};
 
 mod pipe;
 
@@ -93,15 +95,22 @@ impl<W: Write> StateOut<W> {
 
 /// What an error says when whoever read our stdout has ended.
 const READER_GONE: &str = "the reader of stdout has gone";
+/// What an error says when stdout cannot be written for another reason.
+const CANNOT_WRITE: &str = "cannot write to stdout";
 
 /// The error of a failed write to stdout.
 pub(crate) fn write_error(error: io::Error) -> Error {
     let message = if error.kind() == ErrorKind::BrokenPipe {
         READER_GONE
     } else {
-        "cannot write to stdout"
+        CANNOT_WRITE
     };
     Error::internal(message).with_source(error)
+}
+
+/// Whether an error says that stdout cannot be written.
+pub(crate) fn is_write_error(error: &Error) -> bool {
+    [READER_GONE, CANNOT_WRITE].contains(&error.message())
 }
 
 /// Whether an error says that the reader of stdout has gone: a symptom, not a fault of this process.

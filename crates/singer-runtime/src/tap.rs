@@ -107,5 +107,15 @@ pub enum Replication {
     },
 }
 
-mod emit;
 pub use emit::Output;
+pub use run::main;
+
+mod bookmarks;
+mod emit;
+mod files;
+mod plan;
+mod replication;
+mod run;
+mod select;
+mod streams;
+mod ticker;
