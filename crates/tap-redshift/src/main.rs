@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary `tap-redshift`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    singer_runtime::tap::main::<tap_redshift::Redshift>()
+}

@@ -1,0 +1,247 @@
+//! Sessions: one connection each, with the parameters that both Redshift and PostgreSQL take.
+//!
+//! Everything is sent by the simple protocol, which works everywhere. A session that is dropped in
+//! the middle of a result closes its socket and does not read the rest.
+
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use singer_core::Error;
+use singer_net::{Attempt as Try, Backoff, Retry};
+use singer_runtime::context::Context;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::config::{Config, TlsMode};
+use crate::failure::{self, Attempt, Failure, Remedy};
+use crate::server::Server;
+
+mod tls;
+
+/// Firewalls and NAT drop connections that are silent for some minutes.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A live connection, ready to read.
+#[derive(Debug)]
+pub(crate) struct Session {
+    /// The driver's handle.
+    pub(crate) client: Client,
+    /// What the server is.
+    pub(crate) server: Server,
+    driver: JoinHandle<()>,
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Left alone, the driver would read what is still on its way: perhaps a whole table.
+        self.driver.abort();
+    }
+}
+
+/// The rows of a query as text; null is `None`.
+pub(crate) type TextRows = Vec<Vec<Option<String>>>;
+
+/// Opens a session, trying again where that may help.
+pub(crate) async fn connect(config: &Config, context: &Context) -> singer_core::Result<Session> {
+    retry(config)
+        .run("connect", |_| async {
+            match connect_once(config, context).await {
+                Ok(session) => Try::Done(session),
+                Err(failure) if failure.remedy == Remedy::Reconnect => Try::again(failure.error),
+                Err(failure) => Try::Fail(failure.error),
+            }
+        })
+        .await
+}
+
+/// How often and with which waits the database is tried again.
+pub(crate) fn retry(config: &Config) -> Retry {
+    Retry {
+        attempts: config.http.attempts,
+        backoff: Backoff {
+            first: Duration::from_millis(500),
+            cap: Duration::from_secs(30),
+        },
+        ..Retry::default()
+    }
+}
+
+/// Opens a session: one attempt.
+pub(crate) async fn connect_once(config: &Config, context: &Context) -> Attempt<Session> {
+    let settings = driver_config(config, context).await?;
+    let mode = config.tls_mode();
+    let (client, driver) = match mode {
+        TlsMode::Disable => plain(config, settings).await?,
+        TlsMode::Allow => match plain(config, settings.clone()).await {
+            Err(failure) if failure.error.kind() == singer_core::Kind::Auth => {
+                encrypted(config, settings, SslMode::Require).await?
+            }
+            other => other?,
+        },
+        TlsMode::Prefer => encrypted(config, settings, SslMode::Prefer).await?,
+        TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => {
+            encrypted(config, settings, SslMode::Require).await?
+        }
+    };
+    let mut session = Session {
+        client,
+        driver,
+        server: Server::detect(""),
+    };
+    session.prepare(config).await?;
+    Ok(session)
+}
+
+async fn driver_config(
+    config: &Config,
+    context: &Context,
+) -> singer_core::Result<tokio_postgres::Config> {
+    let mut settings = tokio_postgres::Config::new();
+    settings
+        .host(&config.host)
+        .port(config.port)
+        .dbname(&config.dbname)
+        .user(&config.user)
+        .application_name(&config.application_name)
+        .connect_timeout(config.connect_timeout())
+        .keepalives(true)
+        .keepalives_idle(KEEPALIVE)
+        .keepalives_interval(KEEPALIVE);
+    if let Some(source) = &config.password {
+        settings.password(context.secret(source).await?.expose());
+    }
+    Ok(settings)
+}
+
+fn connecting(config: &Config) -> String {
+    format!("cannot connect to `{}` as `{}`", config.address(), config.user)
+}
+
+async fn plain(
+    config: &Config,
+    mut settings: tokio_postgres::Config,
+) -> Attempt<(Client, JoinHandle<()>)> {
+    settings.ssl_mode(SslMode::Disable);
+    let connected = settings.connect(NoTls);
+    let (client, connection) = in_time(config, connected).await?;
+    Ok((client, tokio::spawn(drive(connection))))
+}
+
+async fn encrypted(
+    config: &Config,
+    mut settings: tokio_postgres::Config,
+    mode: SslMode,
+) -> Attempt<(Client, JoinHandle<()>)> {
+    settings.ssl_mode(mode);
+    let tls = tls::client_config(config.tls_mode(), config.sslrootcert.as_deref())?;
+    let connected = settings.connect(MakeRustlsConnect::new(tls));
+    let (client, connection) = in_time(config, connected).await?;
+    Ok((client, tokio::spawn(drive(connection))))
+}
+
+/// The driver's own limit ends with the TCP connection; a server may also be silent after it.
+async fn in_time<T>(
+    config: &Config,
+    connected: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Attempt<T> {
+    match tokio::time::timeout(config.connect_timeout(), connected).await {
+        Ok(Ok(connected)) => Ok(connected),
+        Ok(Err(error)) => Err(failure::judge(error, connecting(config))),
+        Err(_) => Err(Failure::from(
+            Error::transient(format!("{}: no answer in time", connecting(config))).with_hint(
+                "check that the network lets this machine through: security group, VPN, `publicly accessible`",
+            ),
+        )),
+    }
+}
+
+async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    // What went wrong reaches the reader through its own statement as well.
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "the connection ended");
+    }
+}
+
+impl Session {
+    /// Learns what the server is and sets what the decoders rely on.
+    async fn prepare(&mut self, config: &Config) -> Attempt<()> {
+        let version = self
+            .query(
+                "SET timezone TO 'UTC'; SET datestyle TO 'ISO, YMD'; SELECT version()",
+                "cannot set up the session",
+            )
+            .await?;
+        let version = version.into_iter().flatten().flatten().next();
+        self.server = Server::detect(&version.unwrap_or_default());
+        let mut statements = String::new();
+        if let Some(seconds) = config.statement_timeout_seconds {
+            let milliseconds = u64::from(seconds) * 1000;
+            statements.push_str(&format!("SET statement_timeout TO {milliseconds};"));
+        }
+        if self.server.is_redshift() {
+            statements.push_str("SET extra_float_digits TO 2;");
+        } else {
+            statements.push_str(
+                "SET extra_float_digits TO 3; SET intervalstyle TO 'postgres'; \
+                 SET bytea_output TO 'hex'; SET standard_conforming_strings TO on;",
+            );
+        }
+        self.query(&statements, "cannot set up the session").await?;
+        if self.server.is_redshift() {
+            // Names are always quoted as the catalog spells them. Clusters that do not know the
+            // setting fold names themselves, so a refusal is no harm.
+            let refused = self
+                .client
+                .batch_execute("SET enable_case_sensitive_identifier TO true")
+                .await
+                .is_err();
+            tracing::debug!(refused, "case-sensitive identifiers");
+        }
+        Ok(())
+    }
+
+    /// Runs one or several statements and returns all their rows.
+    pub(crate) async fn query(&self, sql: &str, doing: &str) -> Attempt<TextRows> {
+        let stream = self
+            .client
+            .simple_query_raw(sql)
+            .await
+            .map_err(|error| failure::judge(error, doing))?;
+        let mut stream = std::pin::pin!(stream);
+        let mut rows = Vec::new();
+        while let Some(message) = stream.next().await {
+            match message.map_err(|error| failure::judge(error, doing))? {
+                SimpleQueryMessage::Row(row) => {
+                    let mut values = Vec::with_capacity(row.len());
+                    for index in 0..row.len() {
+                        let value = row
+                            .try_get(index)
+                            .map_err(|error| failure::judge(error, doing))?;
+                        values.push(value.map(str::to_owned));
+                    }
+                    rows.push(values);
+                }
+                _ => continue,
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The messages of one statement as they come.
+    pub(crate) async fn stream(
+        &self,
+        sql: &str,
+        doing: &str,
+    ) -> Attempt<impl Stream<Item = Result<SimpleQueryMessage, tokio_postgres::Error>> + use<>> {
+        self.client
+            .simple_query_raw(sql)
+            .await
+            .map_err(|error| failure::judge(error, doing))
+    }
+}
