@@ -14,13 +14,21 @@ use crate::context::Context;
 use crate::setting::Settings;
 
 pub use batch::{Batch, Record};
+pub use entry::main;
 
 mod ack;
 mod batch;
+mod entry;
+mod intake;
+mod lane;
+mod memory;
 mod options;
+mod publish;
 mod read;
 mod rejects;
 mod replay;
+mod run;
+mod shared;
 mod state_file;
 mod versions;
 
@@ -30,6 +38,12 @@ pub trait Target: Sized + Send + Sync + 'static {
     const NAME: &'static str;
     /// One sentence for `--help` and `--about`.
     const DESCRIPTION: &'static str;
+    /// Its version.
+    const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+    /// Command lines with a word on each, for the end of `--help`.
+    const EXAMPLES: &'static str = "";
+    /// Batches in flight at most, of all streams together, where the config's `parallel` says nothing.
+    const PARALLEL: usize = 4;
     /// The connector's own settings; the keys of the contract that all targets share are added.
     type Config: Settings;
     /// What writes one stream.

@@ -63,11 +63,6 @@ impl Ledger {
         self.front_is_safe()
     }
 
-    /// Whether a STATE waits for something that is not durable.
-    pub(crate) fn is_held_back(&self) -> bool {
-        !self.states.is_empty() && !self.front_is_safe()
-    }
-
     fn front_is_safe(&self) -> bool {
         self.states.front().is_some_and(|(position, _)| {
             self.unconfirmed
@@ -98,11 +93,11 @@ mod tests {
         ledger.state(2, "{\"a\": 1}");
         ledger.confirm(1);
         assert_eq!(ledger.take_safe(), None);
-        assert!(ledger.is_held_back());
+        assert!(!ledger.has_safe());
         ledger.confirm(0);
         assert!(ledger.has_safe());
         assert_eq!(ledger.take_safe().as_deref(), Some("{\"a\": 1}"));
-        assert!(!ledger.is_held_back() && !ledger.has_safe());
+        assert!(!ledger.has_safe());
     }
 
     #[test]

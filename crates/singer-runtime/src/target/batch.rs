@@ -8,7 +8,7 @@ use singer_core::scan::{Field, Fields, ValueKind};
 
 use super::Stream;
 
-pub(crate) use builder::{Buffers, Builder, Origin};
+pub(crate) use builder::{Buffers, Builder, Origin, Unhashed};
 
 mod builder;
 pub(crate) mod json;

@@ -112,17 +112,8 @@ impl Lines {
         }
     }
 
-    /// The number of the line that was handed out last, from 1.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
-    /// Whether the input ended, or stopped, inside a line.
-    pub(crate) fn is_inside_a_line(&self) -> bool {
-        !self.partial.is_empty()
-    }
-
-    /// The next line of `block` from `at` on, which moves behind it; `None` once the block is used up.
+    /// The next line of `block` from `at` on with its number, counted from 1; `at` moves behind it.
+    /// `None` once the block is used up.
     ///
     /// # Errors
     /// If a line is longer than the bound.
@@ -130,7 +121,7 @@ impl Lines {
         &'a mut self,
         block: &'a [u8],
         at: &mut usize,
-    ) -> Result<Option<&'a [u8]>> {
+    ) -> Result<Option<(u64, &'a [u8])>> {
         self.forget_whole_line();
         loop {
             let rest = &block[*at..];
@@ -146,7 +137,7 @@ impl Lines {
             if self.partial.is_empty() {
                 let line = trimmed(&rest[..end], self.number);
                 if !line.is_empty() {
-                    return Ok(Some(line));
+                    return Ok(Some((self.number, line)));
                 }
                 continue;
             }
@@ -155,18 +146,19 @@ impl Lines {
                 self.partial.clear();
                 continue;
             }
-            return Ok(Some(trimmed(&self.partial, self.number)));
+            return Ok(Some((self.number, trimmed(&self.partial, self.number))));
         }
     }
 
     /// The last line, if the input ended without a line end.
-    pub(crate) fn last(&mut self) -> Option<&[u8]> {
+    pub(crate) fn last(&mut self) -> Option<(u64, &[u8])> {
         self.forget_whole_line();
         if self.partial.is_empty() {
             return None;
         }
         self.number += 1;
-        Some(trimmed(&self.partial, self.number)).filter(|line| !line.is_empty())
+        let line = trimmed(&self.partial, self.number);
+        (!line.is_empty()).then_some((self.number, line))
     }
 
     /// Clears a line that was handed out: only a whole one ends with its line end.
@@ -213,14 +205,12 @@ mod tests {
         let text_of = |line: &[u8]| String::from_utf8(line.to_vec()).unwrap();
         for block in text.chunks(size) {
             let mut at = 0;
-            while let Some(line) = lines.next(block, &mut at)? {
-                let line = text_of(line);
-                found.push((lines.number(), line));
+            while let Some((number, line)) = lines.next(block, &mut at)? {
+                found.push((number, text_of(line)));
             }
         }
-        if let Some(line) = lines.last() {
-            let line = text_of(line);
-            found.push((lines.number(), line));
+        if let Some((number, line)) = lines.last() {
+            found.push((number, text_of(line)));
         }
         Ok(found)
     }

@@ -31,7 +31,7 @@ pub(crate) struct Buffers {
 
 /// A batch that is full, and the hashes of the keys in it.
 #[derive(Debug)]
-pub(crate) struct Sealed {
+pub(crate) struct Filled {
     pub(crate) batch: Batch,
     pub(crate) hashes: Vec<u64>,
 }
@@ -74,11 +74,6 @@ impl Builder {
     /// Rows so far.
     pub(crate) fn len(&self) -> usize {
         self.batch.len()
-    }
-
-    /// Whether there is no row yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.batch.is_empty()
     }
 
     /// Bytes of records so far.
@@ -180,8 +175,8 @@ impl Builder {
     }
 
     /// Ends the batch.
-    pub(crate) fn seal(self) -> Sealed {
-        Sealed {
+    pub(crate) fn seal(self) -> Filled {
+        Filled {
             batch: self.batch,
             hashes: self.hashes,
         }
@@ -214,7 +209,7 @@ impl Buffers {
 
 /// Keys that are hashes already.
 #[derive(Debug, Default)]
-struct Unhashed(u64);
+pub(crate) struct Unhashed(u64);
 
 impl Hasher for Unhashed {
     fn finish(&self) -> u64 {

@@ -1,0 +1,216 @@
+//! What is begun next in a lane.
+
+use std::sync::Arc;
+
+use singer_core::Error;
+
+use super::super::batch::Batch;
+use super::super::rejects::Reject;
+use super::super::shared::{Handle, Shared};
+use super::super::{Refusal, Verdict};
+use super::{Done, Outcome, Run, Stage, Step, Target, Work, Writer};
+
+impl<T: Target> Run<T> {
+    /// Begins what stands first in a lane's queue. Returns whether there may be more to begin.
+    pub(super) fn advance(&mut self, slot: usize) -> bool {
+        let lane = &self.lanes[slot];
+        if matches!(lane.step, Step::Opening | Step::Busy) {
+            return false;
+        }
+        match lane.queue.front() {
+            None => false,
+            Some(Work::Batch(_)) => self.advance_batch(slot),
+            // A new schema and a version come after all batches before them.
+            Some(_) if lane.in_flight > 0 => false,
+            Some(Work::Open(..)) => {
+                self.start_open(slot);
+                true
+            }
+            Some(Work::Activate { .. }) => {
+                self.start_activation(slot);
+                true
+            }
+        }
+    }
+
+    fn advance_batch(&mut self, slot: usize) -> bool {
+        if self.lanes[slot].failure.is_some() {
+            if let Some(Work::Batch(batch)) = self.lanes[slot].queue.pop_front() {
+                // It stays in the ledger and holds every later STATE back.
+                self.shared.free(batch);
+            }
+            return true;
+        }
+        if self.shared.context.dry_run() {
+            return self.preview_batch(slot);
+        }
+        if self.in_flight >= self.shared.options.parallel || !self.may_write() {
+            return false;
+        }
+        if self.lanes[slot].step == Step::Opened {
+            self.start_preparation(slot);
+            return false;
+        }
+        let Some(Work::Batch(batch)) = self.lanes[slot].queue.front() else {
+            return false;
+        };
+        if self.keys.conflict_with(&batch.hashes) {
+            return false;
+        }
+        self.start_write(slot);
+        true
+    }
+
+    fn start_open(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let Some(Work::Open(stream, reply)) = lane.queue.pop_front() else {
+            return;
+        };
+        if lane.failure.is_some() {
+            // The reader may have gone, and then does not want to know.
+            drop(reply.send(None));
+            return;
+        }
+        lane.step = Step::Opening;
+        let old = lane.writer.take();
+        let target = Arc::clone(&self.target);
+        self.tasks.spawn(async move {
+            let result = guarded(async move {
+                if let Some(old) = old {
+                    old.close().await?;
+                }
+                target.open(stream).await
+            })
+            .await;
+            Done::Opened {
+                slot,
+                result,
+                reply,
+            }
+        });
+    }
+
+    fn start_preparation(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let Some(writer) = lane.writer.clone() else {
+            return;
+        };
+        lane.step = Step::Busy;
+        self.tasks.spawn(async move {
+            let result = guarded(async move { writer.prepare().await }).await;
+            Done::Prepared { slot, result }
+        });
+    }
+
+    fn start_write(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let Some(writer) = lane.writer.clone() else {
+            return;
+        };
+        let Some(Work::Batch(batch)) = lane.queue.pop_front() else {
+            return;
+        };
+        lane.in_flight += 1;
+        lane.handle.counters.in_flight.add(1);
+        self.in_flight += 1;
+        self.keys.add(&batch.hashes);
+        let handle = Arc::clone(&lane.handle);
+        let shared = Arc::clone(&self.shared);
+        let records = Arc::clone(&batch.batch);
+        self.tasks.spawn(async move {
+            let result = guarded(async move {
+                let outcome = writer.write(Arc::clone(&records)).await?;
+                write_down(&shared, &handle, &records, &outcome.refusals)?;
+                Ok(outcome)
+            })
+            .await;
+            Done::Written {
+                slot,
+                batch,
+                result,
+            }
+        });
+    }
+
+    fn start_activation(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let Some(Work::Activate {
+            number,
+            version,
+            rows,
+        }) = lane.queue.pop_front()
+        else {
+            return;
+        };
+        let Some(writer) = lane.writer.clone().filter(|_| lane.failure.is_none()) else {
+            self.activations -= 1;
+            return;
+        };
+        if self.shared.context.dry_run() {
+            self.activations -= 1;
+            self.shared.ledger().confirm(number);
+            return;
+        }
+        debug_assert!(
+            rows == 0 || self.stage == Stage::Writing,
+            "rows were written"
+        );
+        lane.step = Step::Busy;
+        self.tasks.spawn(async move {
+            let result = guarded(async move { writer.activate_version(version, rows).await }).await;
+            Done::Activated {
+                slot,
+                number,
+                result,
+            }
+        });
+    }
+}
+
+/// Runs work of a connector in a task of its own: if it panics, only this work has failed.
+async fn guarded<V: Send + 'static>(
+    work: impl Future<Output = anyhow::Result<V>> + Send + 'static,
+) -> anyhow::Result<V> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::internal("a defect in the connector: it panicked")
+            .with_source(error)
+            .into()),
+    }
+}
+
+/// Adds the rows of a batch that were not taken to the rejects file.
+fn write_down(
+    shared: &Shared,
+    handle: &Handle,
+    batch: &Batch,
+    refusals: &[Refusal],
+) -> anyhow::Result<()> {
+    let (mut key, mut json) = (Vec::new(), Vec::new());
+    for refusal in refusals {
+        if refusal.index >= batch.len() {
+            return Err(Error::internal(
+                "a defect in the connector: it refused a row that is not in the batch",
+            )
+            .into());
+        }
+        let record = batch.record(refusal.index);
+        key.clear();
+        json.clear();
+        record.write_key(&mut key);
+        record.write_json(&mut json);
+        shared.refuse(&Reject {
+            stream: handle.name(),
+            key: &key,
+            record: &json,
+            reason: match refusal.verdict {
+                Verdict::Rejected => &refusal.reason,
+                Verdict::Missing => "missing",
+            },
+            code: refusal.code.as_deref(),
+            line: record.line(),
+            attempts: record.attempts(),
+        })?;
+    }
+    Ok(())
+}
