@@ -99,6 +99,13 @@ impl Error {
         self
     }
 
+    /// The same error with the place where it was found before its message: `line 42: …`.
+    #[must_use]
+    pub fn at(mut self, place: impl fmt::Display) -> Self {
+        self.message = format!("{place}: {}", self.message);
+        self
+    }
+
     /// What happens next.
     pub fn kind(&self) -> Kind {
         self.kind
