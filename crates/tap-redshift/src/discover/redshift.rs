@@ -24,7 +24,7 @@ pub(super) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Ve
         external(session, limits, &mut tables).await;
     }
     for database in limits.databases() {
-        foreign(session, limits, database, &mut tables).await;
+        foreign(session, database, &mut tables).await;
     }
     Ok(tables)
 }

@@ -61,7 +61,14 @@ pub(crate) fn write(
             [1, json @ ..] => write_json(out, json, tally),
             _ => return Err(Malformed),
         },
-        Type::Array(array) => return super::array::write_binary(out, raw, array, formats, tally),
+        Type::Array(array) if array.element.has_binary_decoder() => {
+            return super::array::write_binary(out, raw, array, formats, tally);
+        }
+        // The server was asked for the text of such a column.
+        Type::Array(array) => {
+            let text = std::str::from_utf8(raw).map_err(|_| Malformed)?;
+            return super::array::write_text(out, text, array, formats, tally);
+        }
     }
     Ok(())
 }

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(timestamp(1, Null), r#""2000-01-01T00:00:00.000001Z""#);
         assert_eq!(timestamp(i64::MAX, Null), "null");
         assert_eq!(timestamp(i64::MAX, Text), r#""infinity""#);
-        assert_eq!(timestamp(-63_113_904_000_000_000, Text), r#""0001-12-31 00:00:00 BC""#);
+        assert_eq!(timestamp(-63_113_904_000_000_000, Text), r#""0001-01-01 00:00:00 BC""#);
         assert_eq!(timestamp(252_455_616_000_000_000, Text), r#""10000-01-01 00:00:00""#);
         // The last moment that the server can hold.
         timestamp(9_223_371_331_199_999_999, Text);
