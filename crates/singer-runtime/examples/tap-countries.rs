@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use singer_core::Error;
 use singer_core::catalog::Entry;
 use singer_runtime::context::Context;
@@ -83,20 +83,10 @@ impl Tap for Countries {
                 row.retain(|name, _| plan.fields.contains(name));
             }
             out.value(&row).await?;
-            out.checkpoint(bookmark(changed)).await?;
+            out.checkpoint(plan.bookmark_at(changed)).await?;
         }
         Ok(())
     }
-}
-
-fn bookmark(changed: &str) -> Map<String, Value> {
-    [
-        ("replication_key", "changed"),
-        ("replication_key_value", changed),
-    ]
-    .map(|(key, value)| (key.to_owned(), value.into()))
-    .into_iter()
-    .collect()
 }
 
 fn main() -> ExitCode {

@@ -48,6 +48,12 @@ impl fmt::Debug for Document {
 }
 
 impl Document {
+    /// A config that a test made.
+    #[cfg(test)]
+    pub(crate) fn of(values: Map<String, Value>) -> Self {
+        Self { values }
+    }
+
     /// The value of a key.
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
         self.values.get(key)

@@ -44,10 +44,12 @@ impl Default for Options {
 }
 
 static JSON: AtomicBool = AtomicBool::new(false);
+static QUIET: AtomicBool = AtomicBool::new(false);
 
 /// Starts the log of this process; a second call changes nothing but the form.
 pub fn start(binary: &'static str, options: Options, clock: Clock) {
     JSON.store(options.format == Format::Json, Ordering::Relaxed);
+    QUIET.store(options.level < Level::INFO, Ordering::Relaxed);
     let lines = Lines {
         binary,
         level: options.level,
@@ -64,6 +66,11 @@ pub fn format() -> Format {
         return Format::Json;
     }
     Format::Text
+}
+
+/// Whether only warnings and errors are wanted.
+pub fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Writes a line to stderr as it stands, whatever the level and the form.

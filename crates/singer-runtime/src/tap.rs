@@ -88,6 +88,19 @@ pub struct Plan {
     pub started_at: chrono::DateTime<chrono::Utc>,
 }
 
+impl Plan {
+    /// The customary bookmark of an incremental stream whose records up to this value of the
+    /// replication key were handed over; empty for a full table.
+    pub fn bookmark_at(&self, value: impl Into<Value>) -> Map<String, Value> {
+        let mut bookmark = Map::new();
+        if let Replication::Incremental { key, .. } = &self.replication {
+            bookmark.insert("replication_key".to_owned(), key.as_str().into());
+            bookmark.insert("replication_key_value".to_owned(), value.into());
+        }
+        bookmark
+    }
+}
+
 /// How a stream is read.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Replication {

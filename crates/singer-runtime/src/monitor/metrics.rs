@@ -82,7 +82,12 @@ mod tests {
     #[test]
     fn a_cut_run_has_failed_as_far_as_metrics_go() {
         assert_eq!(
-            timer_line("sync", None, Duration::from_millis(1500), Status::Interrupted),
+            timer_line(
+                "sync",
+                None,
+                Duration::from_millis(1500),
+                Status::Interrupted
+            ),
             r#"INFO METRIC: {"type":"timer","metric":"job_duration","value":1.5,"tags":{"job_type":"sync","status":"failed"}}"#
         );
     }

@@ -43,13 +43,17 @@ impl Live {
             stays
         });
         for counters in streams {
-            let known = self.bars.iter().position(|(name, _)| name == counters.name());
+            let known = self
+                .bars
+                .iter()
+                .position(|(name, _)| name == counters.name());
             let index = known.unwrap_or_else(|| {
-                let bar = ProgressBar::no_length()
-                    .with_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| {
+                let bar = ProgressBar::no_length().with_style(
+                    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| {
                         // A template without any key but `msg` is always well formed.
                         ProgressStyle::default_spinner()
-                    }));
+                    }),
+                );
                 let bar = self.area.add(bar);
                 self.bars.push((counters.name().to_owned(), bar));
                 self.bars.len() - 1
@@ -72,11 +76,7 @@ impl Live {
 
 /// Logs how far a stream is.
 pub(super) fn plain_line(counters: &Counters) {
-    tracing::info!(
-        stream = counters.name(),
-        "{}",
-        pieces(counters).join(", ")
-    );
+    tracing::info!(stream = counters.name(), "{}", pieces(counters).join(", "));
 }
 
 /// Records, speed, bytes, batches in flight, and how far that is, as far as they are known.

@@ -19,8 +19,11 @@ pub(super) struct Heading<'a> {
     pub(super) duration: Duration,
 }
 
-/// Prints the summary.
+/// Prints the summary, unless only warnings are wanted.
 pub(super) fn print(heading: &Heading<'_>, streams: &[Arc<Counters>]) {
+    if log::is_quiet() {
+        return;
+    }
     if log::format() == Format::Json {
         log::raw(&json_object(heading, streams).to_string());
     } else if stdio::stderr_is_terminal() && !streams.is_empty() {
@@ -110,7 +113,11 @@ fn table(role: Role, streams: &[Arc<Counters>]) -> String {
         .map(|(index, _)| index)
         .collect();
     let mut rows = vec![vec!["stream".to_owned(), "status".to_owned()]];
-    rows[0].extend(shown.iter().map(|index| counts(&streams[0])[*index].0.to_owned()));
+    rows[0].extend(
+        shown
+            .iter()
+            .map(|index| counts(&streams[0])[*index].0.to_owned()),
+    );
     rows[0].push("time".to_owned());
     for counters in streams {
         let mut row = vec![counters.name().to_owned(), status_word(counters).to_owned()];
@@ -148,7 +155,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -199,10 +206,30 @@ mod tests {
         let table = table(Role::Target, &streams());
         let words: Vec<Vec<&str>> = table
             .lines()
-            .map(|line| line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect())
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|word| !word.is_empty())
+                    .collect()
+            })
             .collect();
-        assert_eq!(words[0], ["stream", "status", "records", "sent", "missing", "bytes", "time"]);
-        assert_eq!(words[1][..6], ["account", "succeeded", "1,234,567", "1,234,000", "567", "52.1 MB"]);
+        assert_eq!(
+            words[0],
+            [
+                "stream", "status", "records", "sent", "missing", "bytes", "time"
+            ]
+        );
+        assert_eq!(
+            words[1][..6],
+            [
+                "account",
+                "succeeded",
+                "1,234,567",
+                "1,234,000",
+                "567",
+                "52.1 MB"
+            ]
+        );
         assert_eq!(words[2], ["a", "not started", "0", "0", "0", "0 B", "0.0s"]);
     }
 
@@ -223,8 +250,14 @@ mod tests {
 
     #[test]
     fn amounts_are_readable() {
-        assert_eq!([grouped(0), grouped(999), grouped(1000)], ["0", "999", "1,000"]);
-        assert_eq!([bytes(999), bytes(1500), bytes(2_500_000_000)], ["999 B", "1.5 kB", "2.5 GB"]);
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1000)],
+            ["0", "999", "1,000"]
+        );
+        assert_eq!(
+            [bytes(999), bytes(1500), bytes(2_500_000_000)],
+            ["999 B", "1.5 kB", "2.5 GB"]
+        );
         let texts = [5.25, 65.0, 3700.0].map(|amount| seconds(Duration::from_secs_f64(amount)));
         assert_eq!(texts, ["5.2s", "1m05s", "1h01m"]);
     }

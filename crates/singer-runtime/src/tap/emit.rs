@@ -3,6 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 use singer_core::message::{RECORD_END, write_activate_version, write_record_start};
 use singer_core::{Error, Result};
@@ -115,6 +116,19 @@ impl Output {
             return Err(Error::interrupted());
         }
         Ok(())
+    }
+
+    /// Appends one record that serde can write: the easy way where the source is slower than that.
+    /// It must be an object of the selected fields.
+    ///
+    /// # Errors
+    /// As [`Output::record`].
+    pub async fn value(&mut self, record: &(impl Serialize + Sync)) -> Result<()> {
+        self.record(|out| {
+            serde_json::to_writer(out, record)
+                .map_err(|error| Error::internal("cannot write a record").with_source(error))
+        })
+        .await
     }
 
     /// Hands over what was appended so far. Worth calling before a long wait for the source; the

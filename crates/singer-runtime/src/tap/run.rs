@@ -1,6 +1,7 @@
 //! A tap's run from its command line to its last STATE.
 
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,10 +32,11 @@ use crate::stop::Stop;
 pub fn main<T: Tap>() -> ExitCode {
     let program =
         Program::new::<T::Config>(Role::Tap, T::NAME, T::DESCRIPTION, T::VERSION, T::EXAMPLES);
-    process::main(&program, |start| Box::pin(run::<T>(start)))
+    process::main(&program, |start| Box::pin(run::<T>(start, stdio::stdout())))
 }
 
-async fn run<T: Tap>(start: Start) -> anyhow::Result<Ended> {
+/// The run; messages go to `sink`.
+async fn run<T: Tap>(start: Start, sink: impl Write + Send + 'static) -> anyhow::Result<Ended> {
     let Start {
         invocation,
         config,
@@ -58,7 +60,7 @@ async fn run<T: Tap>(start: Start) -> anyhow::Result<Ended> {
     let connected = T::connect(config.build()?, context.clone());
     let tap = until_stopped(&stop, connected).await?;
     match mode {
-        Mode::Discover => discover(&tap, &wishes, &stop).await,
+        Mode::Discover => discover(&tap, &wishes, &stop, sink).await,
         Mode::Check => check(&tap, &wishes, &config, &context).await,
         _ => {
             let session = Session {
@@ -68,7 +70,7 @@ async fn run<T: Tap>(start: Start) -> anyhow::Result<Ended> {
                 config,
                 context,
             };
-            session.sync(Arc::new(tap), wishes).await
+            session.sync(Arc::new(tap), wishes, sink).await
         }
     }
 }
@@ -221,7 +223,12 @@ fn nothing_selected<T: Tap>() -> Error {
         .with_hint("or set \"selected\": true in the catalog and give it with `--catalog`")
 }
 
-async fn discover<T: Tap>(tap: &T, wishes: &Wishes, stop: &Stop) -> anyhow::Result<Ended> {
+async fn discover<T: Tap>(
+    tap: &T,
+    wishes: &Wishes,
+    stop: &Stop,
+    mut sink: impl Write,
+) -> anyhow::Result<Ended> {
     let discovery = until_stopped(stop, tap.discover(&Scope::All)).await?;
     for (stream, error) in &discovery.problems {
         tracing::warn!(
@@ -240,7 +247,9 @@ async fn discover<T: Tap>(tap: &T, wishes: &Wishes, stop: &Stop) -> anyhow::Resu
     let mut text = serde_json::to_vec_pretty(&Catalog { streams })
         .map_err(|error| Error::internal("cannot write the catalog").with_source(error))?;
     text.push(b'\n');
-    stdio::print(&text)?;
+    sink.write_all(&text)
+        .and_then(|()| sink.flush())
+        .map_err(stdio::write_error)?;
     Ok(Ended::Done)
 }
 
@@ -269,7 +278,12 @@ struct Session {
 }
 
 impl Session {
-    async fn sync<T: Tap>(self, tap: Arc<T>, wishes: Wishes) -> anyhow::Result<Ended> {
+    async fn sync<T: Tap>(
+        self,
+        tap: Arc<T>,
+        wishes: Wishes,
+        sink: impl Write + Send + 'static,
+    ) -> anyhow::Result<Ended> {
         let (plans, failures) = wishes.plans(&*tap, &self.config, &self.context).await?;
         let planned = plans.len();
         let monitor = Monitor::start(T::NAME, Role::Tap, self.context.run_id(), self.progress);
@@ -277,7 +291,7 @@ impl Session {
             failure.log();
             monitor.stream(&failure.stream).end(Status::Failed);
         }
-        let (pipe, end) = Pipe::open(stdio::stdout())?;
+        let (pipe, end) = Pipe::open(sink)?;
         let (ticker, ticking) = Ticker::start();
         let run = Run {
             pipe,
@@ -367,3 +381,6 @@ async fn until_stopped<R>(
         () = stop.wait() => Err(Error::interrupted().into()),
     }
 }
+
+#[cfg(test)]
+mod tests;
