@@ -25,5 +25,5 @@ pub use bytes::Bytes;
 pub use client::{Client, HttpConfig};
 pub use limit::Gate;
 pub use request::{Method, Request};
-pub use reqwest::StatusCode;
+pub use reqwest::{StatusCode, Url};
 pub use retry::{Attempt, Retry};

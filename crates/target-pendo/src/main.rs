@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The binary `target-pendo`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    singer_runtime::target::main::<target_pendo::Pendo>()
+}
