@@ -4,6 +4,23 @@
 //! [`target::main`]. Everything that is the same for all connectors is here: command line, config,
 //! secrets, stdin and stdout, catalogs, states, batches, rejects, signals, logs, metrics, exit codes.
 //! A connector never prints and never reads the command line.
+//!
+//! # Writing a tap
+//!
+//! 1. A serde struct for the config, and its table of keys: [`setting::Settings`]. The table gives the
+//!    checks, `--about`, the flags and the environment names, so the struct needs no defaults.
+//! 2. A type with the four methods of [`tap::Tap`]. `read` appends records to a [`tap::Output`] and
+//!    calls [`tap::Output::checkpoint`] when [`tap::Output::checkpoint_due`] says so.
+//! 3. `fn main() -> std::process::ExitCode { singer_runtime::tap::main::<MyTap>() }`
+//!
+//! `examples/tap-countries.rs` is a whole one. Catalogs, selection, states, SCHEMA messages, signals
+//! and exit codes are then as every other tap of this workspace has them.
+//!
+//! # What an error becomes
+//!
+//! The outermost [`singer_core::Error`] of a chain decides ([`exit::code`]); errors of the kinds
+//! `Auth` and `Config` end the run, others only their stream. What an error says is shown to people:
+//! it names things and never quotes values.
 
 pub mod clock;
 pub mod context;

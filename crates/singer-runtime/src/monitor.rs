@@ -225,14 +225,6 @@ impl Monitor {
         counters
     }
 
-    /// The sum of one count over all streams.
-    pub(crate) fn total(&self, count: impl Fn(&Counters) -> &Count) -> u64 {
-        lock(&self.streams)
-            .iter()
-            .map(|counters| count(counters).get())
-            .sum()
-    }
-
     /// Ends what is still at work with the run's status, prints the run's timer and the summary.
     pub(crate) async fn finish(self, status: Status) {
         self.ended.send_replace(true);

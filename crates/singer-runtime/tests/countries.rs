@@ -106,13 +106,13 @@ fn a_catalog_from_discovery_selects_fields() {
 #[test]
 fn errors_end_with_critical_lines_and_documented_codes() {
     let folder = Folder::new("errors");
-    folder.write("config.json", r#"{"pahd": "x"}"#);
+    folder.write("config.json", r#"{"paht": "x"}"#);
     for (arguments, code, last) in [
         (
             "-c config.json --discover",
             2,
             "CRITICAL tap-countries: the config has 2 problems\n  \
-             cause: unknown key `pahd` in `config.json`\n  cause: the config lacks `path`\n  \
+             cause: unknown key `paht` in `config.json`\n  cause: the config lacks `path`\n  \
              hint: did you mean `path`?\n  hint: `--about` lists all keys\n",
         ),
         (
