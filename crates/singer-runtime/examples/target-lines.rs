@@ -1,15 +1,10 @@
-//! A target in under a hundred lines: each stream becomes a file of JSON lines in a folder.
-//!
-//! ```text
-//! tap-… | target-lines --config config.json > state.jsonl      config.json: {"folder": "out"}
-//! ```
+//! A target in a hundred lines: each stream becomes a file of JSON lines in a folder.
+//! `tap-… | target-lines --config config.json > state.jsonl` with `{"folder": "out"}` as config.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use singer_runtime::context::Context;
@@ -23,13 +18,11 @@ struct Config {
 
 impl Settings for Config {
     fn settings() -> Vec<Setting> {
-        vec![Setting::text("folder").required().about("Where the files are written.")]
+        vec![Setting::text("folder").required()]
     }
 }
 
-struct Lines {
-    folder: PathBuf,
-}
+struct Lines(PathBuf);
 
 impl Target for Lines {
     const NAME: &'static str = "target-lines";
@@ -38,34 +31,31 @@ impl Target for Lines {
     type Writer = Lane;
 
     async fn connect(config: Config, _: Context) -> anyhow::Result<Self> {
-        let folder = config.folder;
-        Ok(Self { folder })
+        Ok(Self(config.folder))
     }
 
     async fn check(&self) -> anyhow::Result<String> {
-        std::fs::metadata(&self.folder)
-            .with_context(|| format!("cannot find the folder `{}`", self.folder.display()))?;
-        Ok(format!("the folder `{}` is there", self.folder.display()))
+        let folder = self.0.display();
+        std::fs::metadata(&self.0).with_context(|| format!("cannot find the folder `{folder}`"))?;
+        Ok(format!("the folder `{folder}` is there"))
     }
 
     async fn open(&self, stream: Arc<Stream>) -> anyhow::Result<Lane> {
-        let path = self.folder.join(format!("{}.jsonl", stream.name));
-        let open = File::options().create(true).append(true).open(&path);
-        let file = open.with_context(|| format!("cannot open `{}`", path.display()))?;
-        Ok(Lane { path, stream, file: Mutex::new(file) })
+        let path = self.0.join(format!("{}.jsonl", stream.name));
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
+        Ok(Lane(path, Mutex::new(file)))
     }
 }
 
-struct Lane {
-    path: PathBuf,
-    stream: Arc<Stream>,
-    file: Mutex<File>,
-}
+struct Lane(PathBuf, Mutex<File>);
 
 impl Writer for Lane {
     fn plan(&self) -> StreamPlan {
-        let destination = self.path.display().to_string();
-        StreamPlan { destination, ..StreamPlan::default() }
+        StreamPlan {
+            destination: self.0.display().to_string(),
+            ..StreamPlan::default()
+        }
     }
 
     fn key(&self) -> Vec<usize> {
@@ -74,7 +64,11 @@ impl Writer for Lane {
     }
 
     fn limits(&self) -> Limits {
-        Limits { max_records: 10_000, max_bytes: 1 << 20, max_age: Duration::from_secs(5) }
+        Limits {
+            max_records: 10_000,
+            max_bytes: 1 << 20,
+            max_age: std::time::Duration::from_secs(5),
+        }
     }
 
     async fn write(&self, batch: Arc<Batch>) -> anyhow::Result<Outcome> {
@@ -83,17 +77,23 @@ impl Writer for Lane {
             record.write_json(&mut lines);
             lines.push(b'\n');
         }
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = self.1.lock().unwrap_or_else(PoisonError::into_inner);
         // Confirmed means on disk: a STATE may be printed after this.
-        file.write_all(&lines).and_then(|()| file.sync_data()).context("cannot write the lines")?;
-        Ok(Outcome { sent: batch.len() as u64, bytes: lines.len() as u64, ..Outcome::default() })
+        let written = file.write_all(&lines).and_then(|()| file.sync_data());
+        written.context("cannot write the lines")?;
+        Ok(Outcome {
+            sent: batch.len() as u64,
+            bytes: lines.len() as u64,
+            ..Outcome::default()
+        })
     }
 
     fn preview(&self, batch: &Batch) -> Vec<String> {
-        vec![format!("append {} lines of `{}`", batch.len(), self.stream.name)]
+        let (lines, stream) = (batch.len(), &batch.stream().name);
+        vec![format!("append {lines} lines of `{stream}`")]
     }
 }
 
-fn main() -> ExitCode {
+fn main() -> std::process::ExitCode {
     target::main::<Lines>()
 }
