@@ -32,6 +32,8 @@ pub mod stream;
 pub mod write;
 
 mod memory;
+#[cfg(test)]
+mod testing;
 
 /// Pendo as a destination. Cheap to clone; clones share everything.
 #[derive(Debug, Clone)]
