@@ -1,6 +1,6 @@
 //! Stdin, stdout and stderr: the only place in the workspace that touches them.
 //!
-//! A tap's data goes through a [`Pipe`]: blocks of whole lines to a thread of its own, so that reading
+//! A tap's data goes through a pipe: blocks of whole lines to a thread of its own, so that reading
 //! the source and writing the pipe overlap. A target reads with [`input`] and prints states with
 //! [`StateOut`]. Logs go to stderr line by line, above the live progress lines if there are any.
 

@@ -17,16 +17,19 @@ pub(super) struct Problem {
 /// No problem is fine; one is the error; of many the error names the number, and each is a cause.
 pub(super) fn all_of(problems: Vec<Problem>, subject: &str) -> Result<()> {
     let count = problems.len();
-    let causes = problems.into_iter().rev().fold(None, |inner: Option<Error>, problem| {
-        let mut error = Error::config(problem.message);
-        if let Some(hint) = problem.hint {
-            error = error.with_hint(hint);
-        }
-        Some(match inner {
-            Some(inner) => error.with_source(inner),
-            None => error,
-        })
-    });
+    let causes = problems
+        .into_iter()
+        .rev()
+        .fold(None, |inner: Option<Error>, problem| {
+            let mut error = Error::config(problem.message);
+            if let Some(hint) = problem.hint {
+                error = error.with_hint(hint);
+            }
+            Some(match inner {
+                Some(inner) => error.with_source(inner),
+                None => error,
+            })
+        });
     match causes {
         None => Ok(()),
         Some(only) if count == 1 => Err(only),
