@@ -172,7 +172,10 @@ fn tap_arguments(matches: &ArgMatches) -> TapArguments {
         catalog: matches.get_one("catalog").cloned(),
         state: matches.get_one("state").cloned(),
         select: select.cloned().collect(),
-        jobs: matches.get_one::<u8>("jobs").copied().map_or(1, usize::from),
+        jobs: matches
+            .get_one::<u8>("jobs")
+            .copied()
+            .map_or(1, usize::from),
     }
 }
 
