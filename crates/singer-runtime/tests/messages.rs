@@ -1,6 +1,8 @@
 //! Message files written by others, and the habits of a target's process, through the worked example
 //! `target-lines`.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ use super::super::batch::Batch;
 use super::super::rejects::Reject;
 use super::super::shared::{Handle, Shared};
 use super::super::{Refusal, Verdict};
-use super::{Done, Outcome, Run, Stage, Step, Target, Work, Writer};
+use super::{Done, Run, Stage, Step, Target, Work, Writer};
 
 impl<T: Target> Run<T> {
     /// Begins what stands first in a lane's queue. Returns whether there may be more to begin.

@@ -39,12 +39,15 @@ enum Answer {
     Panic,
 }
 
+/// What a test tells the destination to do.
+type Told<Of, Answer> = Box<dyn Fn(&Of) -> Answer + Send + Sync>;
+
 /// The destination of one test.
 struct World {
     /// What happened, in order.
     log: Mutex<Vec<String>>,
-    answer: Box<dyn Fn(&Batch) -> Answer + Send + Sync>,
-    problems: Box<dyn Fn(&Stream) -> Vec<Problem> + Send + Sync>,
+    answer: Told<Batch, Answer>,
+    problems: Told<Stream, Vec<Problem>>,
     open_error: Option<Kind>,
     /// Writes wait for permits.
     gate: Semaphore,
