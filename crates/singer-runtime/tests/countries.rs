@@ -12,12 +12,12 @@ impl Folder {
     fn new(name: &str) -> Self {
         let name = format!("singer-runtime-{}-{name}", std::process::id());
         let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
+        fs::create_dir_all(&path).expect("a folder can be made");
         Self(path)
     }
 
     fn write(&self, name: &str, content: &str) -> &Self {
-        fs::write(self.0.join(name), content).unwrap();
+        fs::write(self.0.join(name), content).expect("a file can be written");
         self
     }
 
@@ -36,22 +36,27 @@ impl Folder {
             status,
             stdout,
             stderr,
-        } = self.command(arguments).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap(), text(stdout), text(stderr))
+        } = self.command(arguments).output().expect("the example runs");
+        let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
+        (
+            status.code().expect("no signal ends it"),
+            text(stdout),
+            text(stderr),
+        )
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
+        fs::remove_dir_all(&self.0).expect("the folder is the test's own");
     }
 }
 
 /// `cargo test` builds the examples into a folder beside the tests.
 fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
+    let test = std::env::current_exe().expect("a test knows its path");
+    let profile = test.parent().and_then(Path::parent);
+    let profile = profile.expect("a test lies in `deps`");
     let path = profile.join("examples").join(name);
     assert!(
         path.is_file(),
