@@ -235,7 +235,7 @@ async fn external(session: &Session, limits: &Limits<'_>, tables: &mut Vec<Table
 }
 
 /// The tables of another database or of a datashare.
-async fn foreign(session: &Session, limits: &Limits<'_>, database: &str, tables: &mut Vec<Table>) {
+async fn foreign(session: &Session, database: &str, tables: &mut Vec<Table>) {
     let sql = format!(
         "SELECT schema_name, table_name, column_name, data_type, character_maximum_length, \
          numeric_precision, numeric_scale, is_nullable FROM svv_all_columns \

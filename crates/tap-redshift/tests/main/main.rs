@@ -1,0 +1,13 @@
+//! tap-redshift against real servers: PostgreSQL as it is, and behind a proxy that makes it behave
+//! like Redshift. The suite for all taps, the defects of the tap that this one replaces, and what
+//! is special about each kind of server.
+
+mod connection;
+mod defects;
+mod discovery;
+mod filter;
+mod kit;
+mod reading;
+mod redshift;
+mod suite;
+mod values;
