@@ -312,7 +312,16 @@ fn meltano_project(pair: &Pair) -> PathBuf {
     tap_config["start_date"] = json!("2020-01-01T00:00:00Z");
     let mut target_config = pair.pendo.target_config();
     target_config["streams"] = json!({"account": {"kind": "account"}});
-    let setting = |name: &str| json!({"name": name});
+    let tap_settings = [
+        "host",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "sslmode",
+        "start_date",
+    ]
+    .map(|name| json!({"name": name}));
     let key = json!({"replication-method": "INCREMENTAL", "replication-key": "updated_at"});
     // JSON is YAML.
     let file = json!({
@@ -325,8 +334,7 @@ fn meltano_project(pair: &Pair) -> PathBuf {
                 "name": "tap-redshift", "namespace": "tap_redshift",
                 "executable": binary("tap-redshift"),
                 "capabilities": ["catalog", "discover", "state", "about"],
-                "settings": ["host", "port", "dbname", "user", "password", "sslmode", "start_date"]
-                    .map(setting),
+                "settings": tap_settings,
                 "config": tap_config,
                 "select": ["*-account.*", "*account.*"],
                 "metadata": {"*account": key},

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Keys whose values differ from run to run, in JSON and in `key=value`.
-const VOLATILE: [&str; 12] = [
+const VOLATILE: [&str; 13] = [
     "at",
     "duration",
     "duration_seconds",
@@ -16,6 +16,7 @@ const VOLATILE: [&str; 12] = [
     "seconds",
     "time_extracted",
     "timestamp",
+    "ts",
     "version",
 ];
 
