@@ -222,9 +222,15 @@ impl Settings for Config {
             return Err(Error::config("`fetch_rows` must be at least 1"));
         }
         if self.connect_timeout_seconds == 0 {
-            return Err(Error::config("`connect_timeout_seconds` must be at least 1"));
+            return Err(Error::config(
+                "`connect_timeout_seconds` must be at least 1",
+            ));
         }
-        if self.schema.as_ref().is_some_and(|names| names.as_slice().is_empty()) {
+        if self
+            .schema
+            .as_ref()
+            .is_some_and(|names| names.as_slice().is_empty())
+        {
             return Err(Error::config("`schema` is an empty list")
                 .with_hint("leave it out to read every schema that the user may read"));
         }
@@ -241,7 +247,9 @@ impl KeyFilter {
             (Some(_), None) => Ok(()),
             (None, Some(pendo)) => {
                 if pendo.page_size == 0 {
-                    return Err(Error::config("`key_filter.pendo.page_size` must be at least 1"));
+                    return Err(Error::config(
+                        "`key_filter.pendo.page_size` must be at least 1",
+                    ));
                 }
                 singer_net::Base::parse("key_filter.pendo.base_url", &pendo.base_url).map(|_| ())
             }

@@ -116,7 +116,11 @@ async fn driver_config(
 }
 
 fn connecting(config: &Config) -> String {
-    format!("cannot connect to `{}` as `{}`", config.address(), config.user)
+    format!(
+        "cannot connect to `{}` as `{}`",
+        config.address(),
+        config.user
+    )
 }
 
 async fn plain(
@@ -238,7 +242,8 @@ impl Session {
         &self,
         sql: &str,
         doing: &str,
-    ) -> Attempt<impl Stream<Item = Result<SimpleQueryMessage, tokio_postgres::Error>> + use<>> {
+    ) -> Attempt<impl Stream<Item = Result<SimpleQueryMessage, tokio_postgres::Error>> + use<>>
+    {
         self.client
             .simple_query_raw(sql)
             .await

@@ -141,7 +141,9 @@ pub(crate) fn catalog(config: &Config, tables: &[Table], taken: &Collisions) -> 
                 .push((table.name.stream_id(), unreadable(&table.name, obstacle))),
             None => {
                 let stream = stream_name(config.stream_name_format, &table.name, taken);
-                discovery.streams.push(entry::entry(table, &stream, &formats));
+                discovery
+                    .streams
+                    .push(entry::entry(table, &stream, &formats));
             }
         }
     }
@@ -216,7 +218,11 @@ mod tests {
         let streams = names.map(|name| stream_name(None, &name, &collisions));
         assert_eq!(streams, ["a-orders", "b-orders", "items"]);
         assert_eq!(
-            stream_name(Some(StreamNameFormat::Table), &name("a", "orders"), &collisions),
+            stream_name(
+                Some(StreamNameFormat::Table),
+                &name("a", "orders"),
+                &collisions
+            ),
             "orders"
         );
         assert_eq!(

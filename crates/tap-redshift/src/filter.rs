@@ -34,7 +34,11 @@ pub(crate) struct Filter {
 }
 
 /// The ids that the other system knows, sorted and each once.
-pub(crate) async fn ids(config: &Config, filter: &KeyFilter, context: &Context) -> Result<Vec<String>> {
+pub(crate) async fn ids(
+    config: &Config,
+    filter: &KeyFilter,
+    context: &Context,
+) -> Result<Vec<String>> {
     let (mut ids, source) = match (&filter.pendo, &filter.file) {
         (Some(pendo), _) => {
             let mut ids = pendo::ids(&config.http, pendo, context).await?;

@@ -38,7 +38,7 @@ impl KeyValue {
             _ => return None,
         };
         let content = match kind {
-            KeyKind::Integer => Content::Number(text).filter(|text| is_integer(text))?,
+            KeyKind::Integer => Content::Number(text).filter(is_integer)?,
             KeyKind::Decimal => Content::Number(text).filter(is_number)?,
             KeyKind::Date => {
                 Content::Days(time::parse_timestamp(&text).map(|micros| micros.div_euclid(DAY))?)
@@ -88,7 +88,9 @@ impl KeyValue {
             Content::Micros(micros) => time::write_timestamp(&mut out, *micros, Fraction::Always),
         };
         // `2024-05-01T00:00:00.000000Z` without its `Z`, the way every server reads it.
-        let text = String::from_utf8_lossy(&out).replace('T', " ").replace('Z', "");
+        let text = String::from_utf8_lossy(&out)
+            .replace('T', " ")
+            .replace('Z', "");
         match (self.kind, zone) {
             (KeyKind::TimestampTz, _) => format!("CAST('{text}+00' AS timestamptz)"),
             (_, None) => format!("CAST('{text}' AS timestamp)"),
@@ -189,7 +191,9 @@ mod tests {
     #[test]
     fn literals_name_their_type() {
         let literal = |kind, value: Value, zone| {
-            KeyValue::read(kind, &value).unwrap().literal(&server(), zone)
+            KeyValue::read(kind, &value)
+                .unwrap()
+                .literal(&server(), zone)
         };
         assert_eq!(literal(KeyKind::Integer, json!(-5), None), "(-5)");
         assert_eq!(
@@ -220,7 +224,10 @@ mod tests {
     #[test]
     fn looking_back_goes_by_seconds_and_by_whole_days() {
         let before = |kind, text: &str, seconds| {
-            KeyValue::read(kind, &json!(text)).unwrap().before(seconds).to_json()
+            KeyValue::read(kind, &json!(text))
+                .unwrap()
+                .before(seconds)
+                .to_json()
         };
         assert_eq!(
             before(KeyKind::TimestampTz, "2024-05-01T00:00:00Z", 90),

@@ -58,7 +58,6 @@ impl Tap for Redshift {
         "Reads Amazon Redshift, and any other PostgreSQL-wire database";
     type Config = Config;
 
-    #[expect(clippy::unused_async_trait_impl, reason = "no data is read, so nothing is waited for")]
     async fn connect(config: Config, context: Context) -> anyhow::Result<Self> {
         Ok(Self {
             config,

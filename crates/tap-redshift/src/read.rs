@@ -28,11 +28,7 @@ mod statement;
 mod window;
 
 /// Reads a stream from its bookmark to its end.
-pub(crate) async fn read(
-    tap: &Redshift,
-    plan: &Plan,
-    out: &mut Output,
-) -> singer_core::Result<()> {
+pub(crate) async fn read(tap: &Redshift, plan: &Plan, out: &mut Output) -> singer_core::Result<()> {
     let mut reading = Reading {
         tap,
         plan,
@@ -297,7 +293,10 @@ impl Reading<'_> {
                 if self.without_copy || self.tap.config.fetch_mode == FetchMode::Cursor {
                     return Err(error);
                 }
-                info!(stream = self.plan.id, "the server has no binary COPY; reading text");
+                info!(
+                    stream = self.plan.id,
+                    "the server has no binary COPY; reading text"
+                );
                 self.without_copy = true;
                 return Ok(());
             }
@@ -305,7 +304,10 @@ impl Reading<'_> {
                 if self.fetch_rows <= 1000 {
                     return Err(error);
                 }
-                warn!(stream = self.plan.id, "fetching 1000 rows at a time, as the cluster asks");
+                warn!(
+                    stream = self.plan.id,
+                    "fetching 1000 rows at a time, as the cluster asks"
+                );
                 self.fetch_rows = 1000;
                 return Ok(());
             }

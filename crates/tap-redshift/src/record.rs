@@ -220,7 +220,10 @@ impl<'a> RowOutput<'a> {
         };
         let start = target.len();
         write(target).map_err(|_| {
-            Error::protocol(format!("column `{}` holds a value that is none of its type", field.name))
+            Error::protocol(format!(
+                "column `{}` holds a value that is none of its type",
+                field.name
+            ))
         })?;
         if let Some(slot) = field.key_slot.and_then(|slot| self.key.get_mut(slot)) {
             let value = target.get(start..).unwrap_or_default();
@@ -271,16 +274,23 @@ mod tests {
 
     #[test]
     fn a_row_becomes_a_record_and_its_key_is_kept() {
-        let columns = [column("n\"1", Type::Int4), column("at", Type::Text { length: None })];
+        let columns = [
+            column("n\"1", Type::Int4),
+            column("at", Type::Text { length: None }),
+        ];
         let columns: Vec<&Column> = columns.iter().collect();
-        let mut writer = RecordWriter::new(&columns, 1, &[("at", KeyKind::Text)], Formats::default());
+        let mut writer =
+            RecordWriter::new(&columns, 1, &[("at", KeyKind::Text)], Formats::default());
         assert!(writer.last_key().is_none());
         for (number, at) in [(1_i32, Some(&b"a"[..])), (2, None)] {
             let row = binary_row(&[Some(&number.to_be_bytes()), at]);
             assert_eq!(writer.split_binary(&row).unwrap(), Some(row.len()));
             let mut out = Vec::new();
             writer.write_binary(&mut out, &row).unwrap();
-            assert_eq!(String::from_utf8(out).unwrap(), format!("{{\"n\\\"1\":{number}}}"));
+            assert_eq!(
+                String::from_utf8(out).unwrap(),
+                format!("{{\"n\\\"1\":{number}}}")
+            );
         }
         // The row without a key does not move it.
         let key = writer.last_key().unwrap();
@@ -304,11 +314,17 @@ mod tests {
     fn decimals_of_a_key_keep_their_digits() {
         let columns = [column("a", Type::Numeric { scale: None })];
         let columns: Vec<&Column> = columns.iter().collect();
-        let mut writer = RecordWriter::new(&columns, 1, &[("a", KeyKind::Decimal)], Formats::default());
+        let mut writer =
+            RecordWriter::new(&columns, 1, &[("a", KeyKind::Decimal)], Formats::default());
         let mut out = Vec::new();
-        writer.write_text(&mut out, |_| Ok(Some("123456789012345678901.5"))).unwrap();
+        writer
+            .write_text(&mut out, |_| Ok(Some("123456789012345678901.5")))
+            .unwrap();
         assert_eq!(out, br#"{"a":123456789012345678901.5}"#);
         let key = writer.last_key().unwrap();
-        assert_eq!(key[0].to_json(), serde_json::json!("123456789012345678901.5"));
+        assert_eq!(
+            key[0].to_json(),
+            serde_json::json!("123456789012345678901.5")
+        );
     }
 }

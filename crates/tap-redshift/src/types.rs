@@ -124,8 +124,7 @@ impl Type {
 
     /// Whether the column may be offered as a replication key.
     pub(crate) fn can_replicate(&self) -> bool {
-        self.key_kind()
-            .is_some_and(|kind| kind != KeyKind::Uuid)
+        self.key_kind().is_some_and(|kind| kind != KeyKind::Uuid)
     }
 
     /// Whether values occur that JSON or RFC 3339 cannot express, such as `NaN` and `infinity`.
@@ -189,7 +188,12 @@ impl Type {
                 Some(step) => json!({"type": "number", "multipleOf": step}),
                 None => json!({"type": "number"}),
             },
-            Self::Text { length: Some(length) } | Self::Char { length: Some(length) } => {
+            Self::Text {
+                length: Some(length),
+            }
+            | Self::Char {
+                length: Some(length),
+            } => {
                 json!({"type": "string", "maxLength": length})
             }
             Self::Bytes => json!({"type": "string", "contentEncoding": formats.binary.encoding()}),
@@ -220,8 +224,9 @@ impl Type {
 /// that the schema shows the shortest number.
 fn step_of(scale: i32) -> Option<Value> {
     match scale {
-        -300..=-1 => serde_json::from_str(&format!("1{}", "0".repeat(scale.unsigned_abs() as usize)))
-            .ok(),
+        -300..=-1 => {
+            serde_json::from_str(&format!("1{}", "0".repeat(scale.unsigned_abs() as usize))).ok()
+        }
         0 => Some(json!(1)),
         1..=300 => serde_json::from_str(&format!("1e-{scale}")).ok(),
         _ => None,
@@ -243,7 +248,10 @@ mod tests {
             schema(&Type::Int2, true, &formats),
             r#"{"type":["null","integer"],"minimum":-32768,"maximum":32767}"#
         );
-        assert_eq!(schema(&Type::Boolean, false, &formats), r#"{"type":["boolean"]}"#);
+        assert_eq!(
+            schema(&Type::Boolean, false, &formats),
+            r#"{"type":["boolean"]}"#
+        );
         assert_eq!(
             schema(&Type::Numeric { scale: Some(4) }, true, &formats),
             r#"{"type":["null","number"],"multipleOf":0.0001}"#

@@ -97,7 +97,9 @@ fn key_filter() -> Setting {
     let pendo = Setting::object(
         "pendo",
         vec![
-            Setting::secret("integration_key").required().about("Pendo's integration key."),
+            Setting::secret("integration_key")
+                .required()
+                .about("Pendo's integration key."),
             Setting::text("base_url")
                 .default("https://app.pendo.io")
                 .about("Pendo's host."),

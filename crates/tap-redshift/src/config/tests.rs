@@ -11,7 +11,11 @@ fn config(changes: Value) -> Config {
             document.insert(setting.name.to_owned(), default);
         }
     }
-    for (key, value) in [("host", "db.example"), ("dbname", "dev"), ("user", "IAM:ana")] {
+    for (key, value) in [
+        ("host", "db.example"),
+        ("dbname", "dev"),
+        ("user", "IAM:ana"),
+    ] {
         document.insert(key.to_owned(), json!(value));
     }
     if let Value::Object(changes) = changes {
@@ -38,7 +42,9 @@ fn remote_hosts_are_verified_and_local_ones_are_not_encrypted() {
 
 #[test]
 fn unload_is_refused_with_what_to_use() {
-    let error = config(json!({"fetch_mode": "unload"})).validate().unwrap_err();
+    let error = config(json!({"fetch_mode": "unload"}))
+        .validate()
+        .unwrap_err();
     assert!(error.message().contains("`unload` is not there yet"));
     assert!(error.hints()[0].contains("cursor"));
 }
@@ -50,7 +56,10 @@ fn a_key_filter_has_one_source() {
     for (filter, valid) in [
         (json!({"column": "id", "file": "ids.txt"}), true),
         (json!({"column": "id", "pendo": pendo}), true),
-        (json!({"column": "id", "pendo": pendo, "file": "ids.txt"}), false),
+        (
+            json!({"column": "id", "pendo": pendo, "file": "ids.txt"}),
+            false,
+        ),
         (json!({"column": "id"}), false),
     ] {
         let config = config(json!({"key_filter": filter}));
@@ -60,7 +69,11 @@ fn a_key_filter_has_one_source() {
 
 #[test]
 fn numbers_that_make_no_sense_are_named() {
-    for (key, value) in [("fetch_rows", 0), ("connect_timeout_seconds", 0), ("attempts", 0)] {
+    for (key, value) in [
+        ("fetch_rows", 0),
+        ("connect_timeout_seconds", 0),
+        ("attempts", 0),
+    ] {
         let error = config(json!({key: value})).validate().unwrap_err();
         assert!(error.message().contains(key), "{key}");
     }

@@ -7,7 +7,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use singer_core::{Error, Result};
 
 use crate::config::TlsMode;
@@ -44,11 +46,17 @@ fn trusting(
     };
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
-        .map_err(|error| Error::internal("cannot set up the check of certificates").with_source(error))
+        .map_err(|error| {
+            Error::internal("cannot set up the check of certificates").with_source(error)
+        })
 }
 
 fn roots_of_file(path: &str) -> Result<RootCertStore> {
-    let wrong = || Error::config(format!("cannot read the certificates of `sslrootcert`, `{path}`"));
+    let wrong = || {
+        Error::config(format!(
+            "cannot read the certificates of `sslrootcert`, `{path}`"
+        ))
+    };
     let pem = std::fs::read(path).map_err(|error| wrong().with_source(error))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -116,7 +124,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, certificate, signature)
+        self.inner
+            .verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -125,7 +134,8 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, certificate, signature)
+        self.inner
+            .verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -181,7 +191,8 @@ mod tests {
 
     #[test]
     fn a_root_file_that_is_missing_or_empty_is_named() {
-        let path = std::env::temp_dir().join(format!("tap-redshift-roots-{}.pem", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("tap-redshift-roots-{}.pem", std::process::id()));
         let path_text = path.to_str().unwrap();
         let error = client_config(TlsMode::VerifyFull, Some(path_text)).unwrap_err();
         assert!(error.message().contains("tap-redshift-roots"));

@@ -62,7 +62,10 @@ pub(super) fn entry(table: &Table, stream: &str, formats: &Formats) -> Entry {
             "metadata": column_metadata(column, is_key),
         }));
     }
-    entry.set("schema", json!({"type": "object", "properties": properties}));
+    entry.set(
+        "schema",
+        json!({"type": "object", "properties": properties}),
+    );
     entry.set("metadata", metadata);
     entry
 }
@@ -126,17 +129,40 @@ mod tests {
     fn keys_are_automatic_and_the_schema_name_is_the_schema() {
         let mut amount = column("amount", Type::Opaque, "hllsketch");
         amount.sort_key = Some(1);
-        let table = table(vec![column("id", Type::Int4, "integer"), amount], &["id"], false);
+        let table = table(
+            vec![column("id", Type::Int4, "integer"), amount],
+            &["id"],
+            false,
+        );
         let entry = entry(&table, "orders", &Formats::default());
         assert_eq!(entry.id(), "dev.sales.orders");
         assert_eq!(entry.stream_metadata("schema-name"), Some(&json!("sales")));
-        assert_eq!(entry.stream_metadata("table-key-properties"), Some(&json!(["id"])));
-        assert_eq!(entry.stream_metadata("selected-by-default"), Some(&json!(false)));
+        assert_eq!(
+            entry.stream_metadata("table-key-properties"),
+            Some(&json!(["id"]))
+        );
+        assert_eq!(
+            entry.stream_metadata("selected-by-default"),
+            Some(&json!(false))
+        );
         assert_eq!(entry.stream_metadata("row-count"), Some(&json!(12)));
-        assert_eq!(entry.field_metadata("id", "inclusion"), Some(&json!("automatic")));
-        assert_eq!(entry.field_metadata("amount", "selected-by-default"), Some(&json!(false)));
-        assert_eq!(entry.field_metadata("amount", "redshift.sortkey"), Some(&json!(1)));
-        let id = entry.properties().find(|(name, _)| *name == "id").unwrap().1;
+        assert_eq!(
+            entry.field_metadata("id", "inclusion"),
+            Some(&json!("automatic"))
+        );
+        assert_eq!(
+            entry.field_metadata("amount", "selected-by-default"),
+            Some(&json!(false))
+        );
+        assert_eq!(
+            entry.field_metadata("amount", "redshift.sortkey"),
+            Some(&json!(1))
+        );
+        let id = entry
+            .properties()
+            .find(|(name, _)| *name == "id")
+            .unwrap()
+            .1;
         assert_eq!(id["type"], json!(["integer"]));
     }
 
@@ -144,7 +170,10 @@ mod tests {
     fn a_view_has_view_keys_and_a_table_without_times_is_read_whole() {
         let table = table(vec![column("shape", Type::Opaque, "geometry")], &[], true);
         let entry = entry(&table, "orders", &Formats::default());
-        assert_eq!(entry.stream_metadata("view-key-properties"), Some(&json!([])));
+        assert_eq!(
+            entry.stream_metadata("view-key-properties"),
+            Some(&json!([]))
+        );
         assert_eq!(entry.stream_metadata("table-key-properties"), None);
         assert_eq!(
             entry.stream_metadata("forced-replication-method").unwrap()["replication-method"],

@@ -38,7 +38,10 @@ fn asks_for_more(limits: &Limits<'_>, tables: &[Table]) -> bool {
 async fn local(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
     const DOING: &str = "cannot read the catalog of the database";
     let keys = "a.attsortkeyord, a.attisdistkey";
-    let rows = match session.query(&local_query(session, limits, keys), DOING).await {
+    let rows = match session
+        .query(&local_query(session, limits, keys), DOING)
+        .await
+    {
         // Relatives of Redshift without these columns.
         Err(failure) if failure.remedy == Remedy::Rediscover => {
             let sql = local_query(session, limits, "NULL, NULL");
@@ -170,7 +173,9 @@ async fn late_binding_views(session: &Session, limits: &Limits<'_>, tables: &mut
          WHERE {condition} ORDER BY view_schema, view_name, col_num"
     );
     let rows = tolerate(
-        session.query(&sql, "cannot list the columns of late-binding views").await,
+        session
+            .query(&sql, "cannot list the columns of late-binding views")
+            .await,
     );
     for values in &rows {
         let row = Row(values);

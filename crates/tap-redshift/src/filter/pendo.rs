@@ -11,7 +11,11 @@ use crate::config::{PendoKeys, PendoKind};
 const KEY_HEADER: &str = "x-pendo-integration-key";
 
 /// Asks for all ids.
-pub(super) async fn ids(http: &HttpConfig, pendo: &PendoKeys, context: &Context) -> Result<Vec<String>> {
+pub(super) async fn ids(
+    http: &HttpConfig,
+    pendo: &PendoKeys,
+    context: &Context,
+) -> Result<Vec<String>> {
     let base = Base::parse("key_filter.pendo.base_url", &pendo.base_url)?;
     let client = Client::new(base, http, context.user_agent())?;
     let retry = Retry::attempts(http.attempts);
@@ -161,7 +165,10 @@ mod tests {
         let query = query(&pendo, "a\"b");
         let pipeline = &query["request"]["pipeline"];
         assert_eq!(pipeline[2]["filter"], json!("visitorId > \"a\\\"b\""));
-        assert_eq!(pipeline[0]["source"], json!({"visitors": {"identified": true}}));
+        assert_eq!(
+            pipeline[0]["source"],
+            json!({"visitors": {"identified": true}})
+        );
         assert_eq!(pipeline[4]["limit"], json!(5));
     }
 }

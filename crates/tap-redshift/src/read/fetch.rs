@@ -88,7 +88,9 @@ fn after_header(bytes: &[u8]) -> singer_core::Result<Option<&[u8]>> {
     };
     let (signature, numbers) = header.split_at(SIGNATURE.len());
     let number = |at: usize| {
-        let four = numbers.get(at..at + 4).and_then(|four| four.try_into().ok());
+        let four = numbers
+            .get(at..at + 4)
+            .and_then(|four| four.try_into().ok());
         four.map_or(0, u32::from_be_bytes)
     };
     // The upper half of the flags is for changes that a reader must know of.
@@ -100,12 +102,7 @@ fn after_header(bytes: &[u8]) -> singer_core::Result<Option<&[u8]>> {
 }
 
 /// Runs a statement and hands over its rows as texts; returns how many there were.
-async fn text(
-    session: &Session,
-    sql: &str,
-    doing: &str,
-    sink: &mut Sink<'_>,
-) -> Attempt<u64> {
+async fn text(session: &Session, sql: &str, doing: &str, sink: &mut Sink<'_>) -> Attempt<u64> {
     let started = session.stream(sql, doing);
     let stream = sink.wait_for(started).await??;
     let mut stream = std::pin::pin!(stream);

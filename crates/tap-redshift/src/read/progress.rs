@@ -134,7 +134,11 @@ impl Progress {
         match &self.mode {
             Mode::FullByKey { version, .. } => {
                 bookmark.insert(VERSION.to_owned(), json!(version));
-                let last = last.or(self.window.lower.as_ref().map(|lower| lower.values.as_slice()));
+                let last = last.or(self
+                    .window
+                    .lower
+                    .as_ref()
+                    .map(|lower| lower.values.as_slice()));
                 for (word, values) in [(MAX_KEY, self.window.upper.as_deref()), (LAST_KEY, last)] {
                     match values {
                         Some(values) => bookmark.insert(word.to_owned(), self.key_object(values)),

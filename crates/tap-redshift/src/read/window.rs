@@ -163,7 +163,11 @@ impl Window {
             .map(|value| value.literal(server, zone))
             .collect();
         if columns.len() > 1 && server.compares_rows() {
-            return format!("({}) {operator} ({})", columns.join(", "), literals.join(", "));
+            return format!(
+                "({}) {operator} ({})",
+                columns.join(", "),
+                literals.join(", ")
+            );
         }
         // (a, b) >= (1, 2) is a > 1 OR (a = 1 AND b >= 2).
         let strict = operator.trim_end_matches('=');
@@ -171,9 +175,12 @@ impl Window {
         let Some((last, value)) = pairs.next() else {
             return "1 = 1".to_owned();
         };
-        pairs.fold(format!("{last} {operator} {value}"), |rest, (column, value)| {
-            format!("({column} {strict} {value} OR ({column} = {value} AND {rest}))")
-        })
+        pairs.fold(
+            format!("{last} {operator} {value}"),
+            |rest, (column, value)| {
+                format!("({column} {strict} {value} OR ({column} = {value} AND {rest}))")
+            },
+        )
     }
 }
 
@@ -230,7 +237,10 @@ mod tests {
         let window = window(vec![key("a", false), key("b", false)], NullKeys::Read);
         assert_eq!(
             window.conditions(&postgresql, None),
-            ["(t.\"a\", t.\"b\") > ((1), (1))", "(t.\"a\", t.\"b\") <= ((9), (9))"]
+            [
+                "(t.\"a\", t.\"b\") > ((1), (1))",
+                "(t.\"a\", t.\"b\") <= ((9), (9))"
+            ]
         );
         assert_eq!(
             window.conditions(&redshift, None),
@@ -253,7 +263,10 @@ mod tests {
         let mut incremental = window(vec![key("a", true)], NullKeys::Skipped);
         incremental.lower = None;
         incremental.upper = None;
-        assert_eq!(incremental.conditions(&server, None), ["t.\"a\" IS NOT NULL"]);
+        assert_eq!(
+            incremental.conditions(&server, None),
+            ["t.\"a\" IS NOT NULL"]
+        );
         assert!(Window::everything().conditions(&server, None).is_empty());
     }
 }

@@ -32,7 +32,11 @@ pub(super) fn write_binary(
     } else {
         reader.level(out, &lengths[..count], array, formats, tally)?;
     }
-    if reader.0.is_empty() { Ok(()) } else { Err(Malformed) }
+    if reader.0.is_empty() {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
 }
 
 /// What is left of a binary array.
@@ -113,7 +117,11 @@ pub(super) fn write_text(
         item: String::new(),
     };
     reader.level(out, 1, formats, tally)?;
-    if reader.rest.is_empty() { Ok(()) } else { Err(Malformed) }
+    if reader.rest.is_empty() {
+        Ok(())
+    } else {
+        Err(Malformed)
+    }
 }
 
 struct TextReader<'a> {
@@ -215,7 +223,13 @@ mod tests {
             dimensions: 1,
         };
         let mut out = Vec::new();
-        write_text(&mut out, text, &array, &Formats::default(), &mut Tally::default())?;
+        write_text(
+            &mut out,
+            text,
+            &array,
+            &Formats::default(),
+            &mut Tally::default(),
+        )?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -223,7 +237,10 @@ mod tests {
     fn text_arrays_become_json_arrays() {
         let word = || Type::Text { length: None };
         assert_eq!(written("{}", Type::Int4, b',').unwrap(), "[]");
-        assert_eq!(written("{{1,2},{NULL,4}}", Type::Int4, b',').unwrap(), "[[1,2],[null,4]]");
+        assert_eq!(
+            written("{{1,2},{NULL,4}}", Type::Int4, b',').unwrap(),
+            "[[1,2],[null,4]]"
+        );
         assert_eq!(written("[0:1]={1,2}", Type::Int4, b',').unwrap(), "[1,2]");
         assert_eq!(
             written(r#"{a,"NULL",NULL,"q\"b\\","x,{y}"}"#, word(), b',').unwrap(),
@@ -237,7 +254,16 @@ mod tests {
 
     #[test]
     fn broken_arrays_are_refused() {
-        for text in ["", "{", "{1", "{1,", "{1}x", "{\"a}", "1", "{{{{{{{1}}}}}}}"] {
+        for text in [
+            "",
+            "{",
+            "{1",
+            "{1,",
+            "{1}x",
+            "{\"a}",
+            "1",
+            "{{{{{{{1}}}}}}}",
+        ] {
             assert_eq!(written(text, Type::Int4, b','), Err(Malformed), "{text}");
         }
     }
@@ -254,7 +280,13 @@ mod tests {
             dimensions: 6,
         };
         let mut out = Vec::new();
-        let result = write_binary(&mut out, &raw, &array, &Formats::default(), &mut Tally::default());
+        let result = write_binary(
+            &mut out,
+            &raw,
+            &array,
+            &Formats::default(),
+            &mut Tally::default(),
+        );
         assert_eq!(result, Err(Malformed));
     }
 }

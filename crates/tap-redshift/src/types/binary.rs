@@ -42,7 +42,9 @@ pub(crate) fn write(
             write_text(out, trimmed, tally);
         }
         Type::Bytes => formats.binary.write(out, raw),
-        Type::Date => times::write_binary_date(out, i32::from_be_bytes(sized(raw)?), formats, tally),
+        Type::Date => {
+            times::write_binary_date(out, i32::from_be_bytes(sized(raw)?), formats, tally);
+        }
         Type::Time => {
             let micros = time_of_day(raw)?;
             times::write_time(out, micros, None);
@@ -130,12 +132,7 @@ fn special(is_nan: bool, is_positive: bool) -> &'static str {
 }
 
 /// Appends what becomes of a number that is not finite.
-pub(super) fn write_special(
-    out: &mut Vec<u8>,
-    text: &str,
-    formats: &Formats,
-    tally: &mut Tally,
-) {
+pub(super) fn write_special(out: &mut Vec<u8>, text: &str, formats: &Formats, tally: &mut Tally) {
     tally.not_finite += 1;
     match formats.special {
         SpecialValues::Null => out.extend_from_slice(b"null"),
@@ -248,7 +245,13 @@ mod tests {
 
     fn written(raw: &[u8], column: &Type) -> Result<String, Malformed> {
         let mut out = Vec::new();
-        write(&mut out, raw, column, &Formats::default(), &mut Tally::default())?;
+        write(
+            &mut out,
+            raw,
+            column,
+            &Formats::default(),
+            &mut Tally::default(),
+        )?;
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -276,8 +279,14 @@ mod tests {
     #[test]
     fn values_are_written_as_json() {
         assert_eq!(written(&1.0_f64.to_be_bytes(), &Type::Float8).unwrap(), "1");
-        assert_eq!(written(&0.1_f32.to_be_bytes(), &Type::Float4).unwrap(), "0.1");
-        assert_eq!(written(&f64::NAN.to_be_bytes(), &Type::Float8).unwrap(), "null");
+        assert_eq!(
+            written(&0.1_f32.to_be_bytes(), &Type::Float4).unwrap(),
+            "0.1"
+        );
+        assert_eq!(
+            written(&f64::NAN.to_be_bytes(), &Type::Float8).unwrap(),
+            "null"
+        );
         assert_eq!(
             written(&[0x11; 16], &Type::Uuid).unwrap(),
             r#""11111111-1111-1111-1111-111111111111""#
@@ -287,6 +296,9 @@ mod tests {
             r#"{"a": [1, 2]}"#
         );
         assert_eq!(written(b"{broken", &Type::Json).unwrap(), r#""{broken""#);
-        assert_eq!(written(b"a\xff", &Type::Text { length: None }).unwrap(), "\"a\u{fffd}\"");
+        assert_eq!(
+            written(b"a\xff", &Type::Text { length: None }).unwrap(),
+            "\"a\u{fffd}\""
+        );
     }
 }

@@ -80,7 +80,9 @@ impl Type {
             return Self::Json;
         }
         let (words, arguments) = split_arguments(&text);
-        let length = arguments.first().and_then(|length| u32::try_from(*length).ok());
+        let length = arguments
+            .first()
+            .and_then(|length| u32::try_from(*length).ok());
         match words.as_str() {
             "boolean" | "bool" => Self::Boolean,
             "smallint" | "int2" | "tinyint" => Self::Int2,
@@ -169,7 +171,13 @@ mod tests {
             })
         };
         assert_eq!(numeric(-1), Type::Numeric { scale: None });
-        assert_eq!(numeric((18 << 16 | 4) + 4), Type::Numeric { scale: Some(4) });
-        assert_eq!(numeric((5 << 16 | 0x7FE) + 4), Type::Numeric { scale: Some(-2) });
+        assert_eq!(
+            numeric((18 << 16 | 4) + 4),
+            Type::Numeric { scale: Some(4) }
+        );
+        assert_eq!(
+            numeric((5 << 16 | 0x7FE) + 4),
+            Type::Numeric { scale: Some(-2) }
+        );
     }
 }

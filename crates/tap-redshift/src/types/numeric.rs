@@ -93,7 +93,10 @@ mod tests {
     fn every_digit_is_printed() {
         assert_eq!(number(0, 0, 0, &[]), Ok("0".to_owned()));
         assert_eq!(number(0, 0, 4, &[12, 3400]), Ok("12.3400".to_owned()));
-        assert_eq!(number(1, NEGATIVE, 2, &[1, 0, 500]), Ok("-10000.05".to_owned()));
+        assert_eq!(
+            number(1, NEGATIVE, 2, &[1, 0, 500]),
+            Ok("-10000.05".to_owned())
+        );
         assert_eq!(number(2, 0, 0, &[7]), Ok("700000000".to_owned()));
         assert_eq!(number(-2, 0, 8, &[5]), Ok("0.00000005".to_owned()));
         assert_eq!(number(-3, 0, 5, &[]), Ok("0.00000".to_owned()));

@@ -135,11 +135,18 @@ mod tests {
     #[test]
     fn digits_are_kept_as_they_came() {
         let numeric = Type::Numeric { scale: Some(4) };
-        for text in ["0.1000", "-12345678901234567890123456789.5000", "9223372036854775808"] {
+        for text in [
+            "0.1000",
+            "-12345678901234567890123456789.5000",
+            "9223372036854775808",
+        ] {
             assert_eq!(plain(text, &numeric).unwrap(), text);
         }
         assert_eq!(plain("1e+20", &Type::Float8).unwrap(), "1e+20");
-        assert_eq!(plain("9223372036854775807", &Type::Int8).unwrap(), "9223372036854775807");
+        assert_eq!(
+            plain("9223372036854775807", &Type::Int8).unwrap(),
+            "9223372036854775807"
+        );
     }
 
     #[test]
@@ -149,7 +156,10 @@ mod tests {
             ..Formats::default()
         };
         assert_eq!(plain("NaN", &Type::Float8).unwrap(), "null");
-        assert_eq!(written("-Infinity", &Type::Float4, &formats).unwrap(), "\"-Infinity\"");
+        assert_eq!(
+            written("-Infinity", &Type::Float4, &formats).unwrap(),
+            "\"-Infinity\""
+        );
         assert_eq!(plain("12abc", &Type::Float8), Err(Malformed));
     }
 
@@ -158,9 +168,21 @@ mod tests {
         assert_eq!(plain("t", &Type::Boolean).unwrap(), "true");
         assert_eq!(plain("00FF", &Type::Bytes).unwrap(), "\"00ff\"");
         assert_eq!(plain("\\x00ff", &Type::Bytes).unwrap(), "\"00ff\"");
-        assert_eq!(plain("12:30:01.5", &Type::Time).unwrap(), "\"12:30:01.500000\"");
-        assert_eq!(plain("12:30:01+02", &Type::TimeTz).unwrap(), "\"12:30:01+02:00\"");
-        assert_eq!(plain("{\"a\":[1,null]}", &Type::Json).unwrap(), "{\"a\":[1,null]}");
-        assert_eq!(plain("ab  ", &Type::Char { length: Some(4) }).unwrap(), "\"ab  \"");
+        assert_eq!(
+            plain("12:30:01.5", &Type::Time).unwrap(),
+            "\"12:30:01.500000\""
+        );
+        assert_eq!(
+            plain("12:30:01+02", &Type::TimeTz).unwrap(),
+            "\"12:30:01+02:00\""
+        );
+        assert_eq!(
+            plain("{\"a\":[1,null]}", &Type::Json).unwrap(),
+            "{\"a\":[1,null]}"
+        );
+        assert_eq!(
+            plain("ab  ", &Type::Char { length: Some(4) }).unwrap(),
+            "\"ab  \""
+        );
     }
 }

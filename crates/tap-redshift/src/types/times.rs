@@ -10,7 +10,12 @@ use super::{Formats, SpecialValues, Tally};
 const EPOCH_DAYS: i64 = 10_957;
 
 /// Appends a binary `date`: days since 2000.
-pub(super) fn write_binary_date(out: &mut Vec<u8>, days: i32, formats: &Formats, tally: &mut Tally) {
+pub(super) fn write_binary_date(
+    out: &mut Vec<u8>,
+    days: i32,
+    formats: &Formats,
+    tally: &mut Tally,
+) {
     let (start, day) = (out.len(), i64::from(days) + EPOCH_DAYS);
     out.push(b'"');
     if time::write_date(out, day) {
@@ -145,8 +150,14 @@ mod tests {
         assert_eq!(timestamp(1, Null), r#""2000-01-01T00:00:00.000001Z""#);
         assert_eq!(timestamp(i64::MAX, Null), "null");
         assert_eq!(timestamp(i64::MAX, Text), r#""infinity""#);
-        assert_eq!(timestamp(-63_113_904_000_000_000, Text), r#""0001-01-01 00:00:00 BC""#);
-        assert_eq!(timestamp(252_455_616_000_000_000, Text), r#""10000-01-01 00:00:00""#);
+        assert_eq!(
+            timestamp(-63_113_904_000_000_000, Text),
+            r#""0001-01-01 00:00:00 BC""#
+        );
+        assert_eq!(
+            timestamp(252_455_616_000_000_000, Text),
+            r#""10000-01-01 00:00:00""#
+        );
         // The last moment that the server can hold.
         timestamp(9_223_371_331_199_999_999, Text);
         timestamp(i64::MAX - 1, Text);
@@ -157,7 +168,12 @@ mod tests {
         let mut out = Vec::new();
         let mut tally = Tally::default();
         let formats = Formats::default();
-        write_text_timestamp(&mut out, "2024-05-01 02:00:00.5+05:30", &formats, &mut tally);
+        write_text_timestamp(
+            &mut out,
+            "2024-05-01 02:00:00.5+05:30",
+            &formats,
+            &mut tally,
+        );
         write_text_timestamp(&mut out, "0044-03-15 00:00:00 BC", &formats, &mut tally);
         assert_eq!(out, br#""2024-04-30T20:30:00.500000Z"null"#);
         assert_eq!(tally.out_of_range, 1);

@@ -39,9 +39,21 @@ fn every_tls_mode_does_what_it_says() {
     for mode in ["disable", "allow", "prefer", "require"] {
         check(&tap(mode), 0, "connected to PostgreSQL");
     }
-    check(&tap("require").with("sslrootcert", root.as_str()), 0, "connected");
-    check(&tap("verify-ca").with("sslrootcert", root.as_str()), 0, "connected");
-    check(&tap("verify-full").with("sslrootcert", root.as_str()), 2, "sslrootcert");
+    check(
+        &tap("require").with("sslrootcert", root.as_str()),
+        0,
+        "connected",
+    );
+    check(
+        &tap("verify-ca").with("sslrootcert", root.as_str()),
+        0,
+        "connected",
+    );
+    check(
+        &tap("verify-full").with("sslrootcert", root.as_str()),
+        2,
+        "sslrootcert",
+    );
     check(&tap("verify-ca"), 2, "certificate");
 
     let Some(other) = with_tls(&["127.0.0.1"]) else {
@@ -49,17 +61,37 @@ fn every_tls_mode_does_what_it_says() {
     };
     let right = other.ca_file().unwrap().to_str().unwrap().to_owned();
     let tap = |mode: &str| Tap::at(other.connection()).with("sslmode", mode);
-    check(&tap("verify-full").with("sslrootcert", right), 0, "connected");
+    check(
+        &tap("verify-full").with("sslrootcert", right),
+        0,
+        "connected",
+    );
     // Another authority than the one that signed.
-    check(&tap("verify-ca").with("sslrootcert", root.as_str()), 2, "not trusted");
-    check(&tap("require").with("sslrootcert", root.as_str()), 2, "not trusted");
+    check(
+        &tap("verify-ca").with("sslrootcert", root.as_str()),
+        2,
+        "not trusted",
+    );
+    check(
+        &tap("require").with("sslrootcert", root.as_str()),
+        2,
+        "not trusted",
+    );
 }
 
 #[test]
 fn a_server_without_tls_is_told() {
     let database = Database::new();
-    check(&Tap::of(&database).with("sslmode", "require"), 2, "offers no TLS");
-    check(&Tap::of(&database).with("sslmode", "prefer"), 0, "connected");
+    check(
+        &Tap::of(&database).with("sslmode", "require"),
+        2,
+        "offers no TLS",
+    );
+    check(
+        &Tap::of(&database).with("sslmode", "prefer"),
+        0,
+        "connected",
+    );
 }
 
 #[test]
@@ -94,7 +126,11 @@ fn passwords_come_in_every_form_and_users_with_colons() {
         check(&tap.with("password", json!({"file": path})), 0, "connected");
         let command = format!("printf %s '{password}'");
         let tap = Tap::at(server.connection());
-        check(&tap.with("password", json!({"command": command})), 0, "connected");
+        check(
+            &tap.with("password", json!({"command": command})),
+            0,
+            "connected",
+        );
         let tap = Tap::at(server.connection()).with("password", json!({"env": "THE_PASSWORD"}));
         let ended = tap.run(&["--check"]).env("THE_PASSWORD", password).finish();
         ended.expect_code(0);
@@ -102,7 +138,9 @@ fn passwords_come_in_every_form_and_users_with_colons() {
     let database = Database::new();
     let user = format!("IAM:ana_{}", database.connection().dbname);
     database.execute(&format!("CREATE ROLE \"{user}\" LOGIN PASSWORD 'p@ss:/%'"));
-    let tap = Tap::of(&database).with("user", user.as_str()).with("password", "p@ss:/%");
+    let tap = Tap::of(&database)
+        .with("user", user.as_str())
+        .with("password", "p@ss:/%");
     check(&tap, 0, &user);
 }
 
@@ -112,8 +150,16 @@ fn what_is_wrong_with_a_connection_is_told() {
     let tap = || Tap::of(&database).with("attempts", 1);
     check(&tap().with("password", "wrong"), 1, "28P01");
     check(&tap().with("dbname", "missing"), 2, "check `dbname`");
-    check(&tap().with("port", 1), 75, "cannot connect to `127.0.0.1:1`");
-    check(&tap().with("fetch_mode", "unload"), 2, "`unload` is not there yet");
+    check(
+        &tap().with("port", 1),
+        75,
+        "cannot connect to `127.0.0.1:1`",
+    );
+    check(
+        &tap().with("fetch_mode", "unload"),
+        2,
+        "`unload` is not there yet",
+    );
     let ended = tap().with("password", "hunter2").run(&["--check"]).finish();
     assert!(!ended.stderr.contains("hunter2"));
 }
@@ -124,7 +170,10 @@ fn a_statement_that_takes_too_long_is_cancelled() {
     database.execute("CREATE VIEW slow AS SELECT pg_sleep(30)::text AS nothing");
     let tap = Tap::of(&database).with("statement_timeout_seconds", 1);
     let ended = tap.run(&["--select", "*slow"]).finish();
-    ended.expect_code(75).expect_log("57014").expect_log("statement_timeout_seconds");
+    ended
+        .expect_code(75)
+        .expect_log("57014")
+        .expect_log("statement_timeout_seconds");
 }
 
 #[test]
@@ -132,5 +181,8 @@ fn the_server_sees_who_reads() {
     let database = Database::new();
     database.execute("CREATE VIEW me AS SELECT current_setting('application_name') AS name");
     let tap = Tap::of(&database).with("application_name", "nightly");
-    assert_eq!(tap.select("*me").records("me"), [&json!({"name": "nightly"})]);
+    assert_eq!(
+        tap.select("*me").records("me"),
+        [&json!({"name": "nightly"})]
+    );
 }

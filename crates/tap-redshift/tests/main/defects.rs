@@ -21,7 +21,8 @@ fn orders() -> Database {
 
 fn incremental(tap: &Tap, id: &str, key: &str) -> Value {
     let mut catalog = tap.discover();
-    let words = json!({"selected": true, "replication-method": "INCREMENTAL", "replication-key": key});
+    let words =
+        json!({"selected": true, "replication-method": "INCREMENTAL", "replication-key": key});
     choose(&mut catalog, id, words);
     catalog
 }
@@ -38,7 +39,12 @@ fn columns_of_a_same_named_table_in_another_schema_are_not_mixed_in() {
     let id = public(&database, "orders");
     let properties = |id: &str| {
         let schema = &entry(&catalog, id)["schema"]["properties"];
-        schema.as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+        schema
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
     };
     assert_eq!(properties(&id), ["id"]);
     let other = format!("{}.other.orders", database.connection().dbname);
@@ -57,8 +63,15 @@ fn views_of_all_sorts_in_all_schemas_are_found() {
     );
     let tap = Tap::of(&database);
     let catalog = tap.discover();
-    for (name, is_view) in [("public.orders", false), ("reports.plain", true), ("reports.stored", true)] {
-        let found = entry(&catalog, &format!("{}.{name}", database.connection().dbname));
+    for (name, is_view) in [
+        ("public.orders", false),
+        ("reports.plain", true),
+        ("reports.stored", true),
+    ] {
+        let found = entry(
+            &catalog,
+            &format!("{}.{name}", database.connection().dbname),
+        );
         assert_eq!(metadata(found, None)["is-view"], is_view, "{name}");
     }
     let one_schema = Tap::of(&database).with("schema", "reports").discover();
@@ -71,7 +84,10 @@ fn a_key_cannot_be_deselected() {
     let tap = Tap::of(&database);
     let id = public(&database, "orders");
     let mut catalog = tap.discover();
-    assert_eq!(metadata(entry(&catalog, &id), Some("id"))["inclusion"], "automatic");
+    assert_eq!(
+        metadata(entry(&catalog, &id), Some("id"))["inclusion"],
+        "automatic"
+    );
     choose(&mut catalog, &id, json!({"selected": true}));
     choose_field(&mut catalog, &id, "id", json!({"selected": false}));
     let (ended, messages) = tap.sync(&catalog, None);
@@ -90,7 +106,11 @@ fn every_column_has_a_type_that_is_no_null_in_a_list() {
         let types = schema["type"].as_array().unwrap();
         assert!(types.iter().all(Value::is_string), "{name}: {schema}");
         assert!(types.len() > 1, "{name}: {schema}");
-        assert_eq!(metadata(&found, Some(name))["inclusion"], "available", "{name}");
+        assert_eq!(
+            metadata(&found, Some(name))["inclusion"],
+            "available",
+            "{name}"
+        );
     }
 }
 
@@ -109,7 +129,11 @@ fn a_selected_column_that_vanished_is_an_error_and_not_a_warning() {
     let database = orders();
     let tap = Tap::of(&database);
     let mut catalog = tap.discover();
-    choose(&mut catalog, &public(&database, "orders"), json!({"selected": true}));
+    choose(
+        &mut catalog,
+        &public(&database, "orders"),
+        json!({"selected": true}),
+    );
     database.execute("ALTER TABLE orders DROP COLUMN note");
     let (ended, messages) = tap.sync(&catalog, None);
     ended.expect_code(1).expect_log("`note`");
@@ -131,7 +155,10 @@ fn reserved_words_upper_case_and_dots_can_be_read_by_key() {
     ended.expect_code(0);
     assert_eq!(property(&messages, "Or.der \"é", "Select"), [1, 2]);
     let state = messages.last_state().unwrap().clone();
-    assert_eq!(state["bookmarks"][&id]["replication_key_value"], "2024-05-02");
+    assert_eq!(
+        state["bookmarks"][&id]["replication_key_value"],
+        "2024-05-02"
+    );
     let (ended, messages) = tap.sync(&catalog, Some(&state));
     ended.expect_code(0);
     assert_eq!(property(&messages, "Or.der \"é", "Select"), [2]);
@@ -165,7 +192,9 @@ fn dates_stay_dates_and_zoned_times_get_one_suffix() {
     let messages = Tap::of(&database).select("*moments");
     assert_eq!(
         messages.records("moments"),
-        [&json!({"id": 1, "day": "2024-05-01", "naive": "2024-05-01T10:00:00Z", "zoned": "2024-05-01T04:30:00.500000Z"})]
+        [
+            &json!({"id": 1, "day": "2024-05-01", "naive": "2024-05-01T10:00:00Z", "zoned": "2024-05-01T04:30:00.500000Z"})
+        ]
     );
 }
 
@@ -184,7 +213,10 @@ fn naive_times_are_meant_in_the_zone_of_the_setting() {
     let expected = ["2024-07-01T08:00:00Z", "2024-12-01T09:00:00Z"];
     assert_eq!(property(&messages, "moments", "naive"), expected);
     let state = messages.last_state().unwrap().clone();
-    assert_eq!(state["bookmarks"][&id]["replication_key_value"], "2024-12-01T09:00:00.000000Z");
+    assert_eq!(
+        state["bookmarks"][&id]["replication_key_value"],
+        "2024-12-01T09:00:00.000000Z"
+    );
     let (_, messages) = tap.sync(&catalog, Some(&state));
     assert_eq!(property(&messages, "moments", "id"), [2]);
 }
@@ -212,7 +244,9 @@ fn a_null_never_moves_a_bookmark_and_is_told() {
     let tap = Tap::of(&database);
     let id = public(&database, "orders");
     let (ended, messages) = tap.sync(&incremental(&tap, &id, "at"), None);
-    ended.expect_code(0).expect_log("rows without a replication key");
+    ended
+        .expect_code(0)
+        .expect_log("rows without a replication key");
     assert_eq!(property(&messages, "orders", "id"), [1, 2, 4]);
     assert_eq!(
         bookmark(&messages, &id)["replication_key_value"],
@@ -263,10 +297,17 @@ fn an_interrupted_full_table_goes_on_under_its_version() {
     ended.expect_code(0);
     let mut ids = property(&first, "big", "id");
     let covered = interrupted["last_pk_fetched"]["id"].as_u64().unwrap();
-    assert_eq!(ids.len() as u64, covered, "the state covers what was handed over");
+    assert_eq!(
+        ids.len() as u64,
+        covered,
+        "the state covers what was handed over"
+    );
     ids.extend(property(&second, "big", "id"));
     assert_eq!(ids, (1..=60_000).map(Value::from).collect::<Vec<_>>());
-    assert_eq!(json!(second.activated("big")), json!([interrupted["version"]]));
+    assert_eq!(
+        json!(second.activated("big")),
+        json!([interrupted["version"]])
+    );
     assert_eq!(bookmark(&second, &id)["version"], Value::Null);
     assert!(bookmark(&second, &id).get("last_pk_fetched").is_none());
 }
@@ -303,7 +344,11 @@ fn a_version_is_activated_after_its_rows_and_never_before() {
     let database = orders();
     let messages = Tap::of(&database).select("*orders");
     let places = |wanted: fn(&Message) -> bool| {
-        let found = messages.0.iter().enumerate().filter(|(_, message)| wanted(message));
+        let found = messages
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(_, message)| wanted(message));
         found.map(|(place, _)| place).collect::<Vec<_>>()
     };
     let activations = places(|message| matches!(message, Message::ActivateVersion { .. }));
@@ -331,7 +376,10 @@ fn a_large_result_does_not_gather_in_memory() {
 }
 
 fn null() -> std::fs::File {
-    std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap()
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/null")
+        .unwrap()
 }
 
 #[test]
@@ -339,7 +387,9 @@ fn metrics_name_their_stream() {
     let database = orders();
     let tap = Tap::of(&database);
     let ended = tap.run(&["--select", "*orders"]).finish();
-    ended.expect_code(0).expect_log("\"record_count\",\"value\":4");
+    ended
+        .expect_code(0)
+        .expect_log("\"record_count\",\"value\":4");
     ended.expect_log(&public(&database, "orders"));
 }
 
@@ -362,6 +412,9 @@ fn state_of_the_old_tap_is_read_in_every_spelling() {
         assert_eq!(property(&messages, "orders", "id"), [2, 4], "{value}");
         let after = bookmark(&messages, &id);
         assert_eq!(after["version"], 1_516_304_171_710_i64);
-        assert_eq!(after["replication_key_value"], "2024-05-02T00:00:00.000001Z");
+        assert_eq!(
+            after["replication_key_value"],
+            "2024-05-02T00:00:00.000001Z"
+        );
     }
 }

@@ -57,7 +57,10 @@ fn metadata_has_the_customary_shape() {
         *metadata(orders, Some("price")),
         json!({"inclusion": "available", "selected-by-default": true, "sql-datatype": "numeric(10,2)"})
     );
-    assert_eq!(orders["schema"]["properties"]["a"], json!({"type": ["string"], "maxLength": 20}));
+    assert_eq!(
+        orders["schema"]["properties"]["a"],
+        json!({"type": ["string"], "maxLength": 20})
+    );
     let shapes = metadata(entry(&catalog, &public(&database, "shapes")), None);
     assert_eq!(shapes["view-key-properties"], json!([]));
     assert_eq!(
@@ -78,19 +81,30 @@ fn a_table_that_cannot_be_read_is_told_and_does_not_stop_the_rest() {
          CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT USAGE ON SCHEMA public TO {role};
          GRANT SELECT ON open TO {role}; GRANT SELECT (id) ON partly TO {role};"
     ));
-    let tap = Tap::of(&database).with("user", role).with("password", "secret");
+    let tap = Tap::of(&database)
+        .with("user", role)
+        .with("password", "secret");
     let ended = tap.run(&["--discover"]).finish();
     let catalog: Value = serde_json::from_slice(&ended.stdout).unwrap();
-    assert_eq!(ids(&catalog), ["open", "partly"].map(|name| public(&database, name)));
+    assert_eq!(
+        ids(&catalog),
+        ["open", "partly"].map(|name| public(&database, name))
+    );
     ended.expect_log("public.hidden").expect_log("no SELECT");
     let partly = entry(&catalog, &public(&database, "partly"));
     assert_eq!(metadata(partly, Some("secret"))["inclusion"], "unsupported");
     assert_eq!(tap.select("*partly").records("partly"), [&json!({"id": 1})]);
 
     // A schema that was asked for by name is told as well.
-    let named = Tap { folder: singer_test::folder::Folder::new(), config: tap.config.clone() };
+    let named = Tap {
+        folder: singer_test::folder::Folder::new(),
+        config: tap.config.clone(),
+    };
     let named = named.with("schema", json!(["public", "closed"]));
-    named.run(&["--discover"]).finish().expect_log("closed.inside");
+    named
+        .run(&["--discover"])
+        .finish()
+        .expect_log("closed.inside");
 }
 
 #[test]
@@ -103,7 +117,10 @@ fn stream_names_follow_the_format() {
     let names = |tap: &Tap| {
         let catalog = tap.discover();
         let streams = catalog["streams"].as_array().unwrap().clone();
-        streams.into_iter().map(|entry| entry["stream"].clone()).collect::<Vec<_>>()
+        streams
+            .into_iter()
+            .map(|entry| entry["stream"].clone())
+            .collect::<Vec<_>>()
     };
     let dbname = &database.connection().dbname;
     assert_eq!(names(&Tap::of(&database)), ["b-t", "u", "public-t"]);
@@ -122,7 +139,11 @@ fn check_says_what_works_in_one_line() {
     database.execute("CREATE TABLE t (id integer)");
     let tap = Tap::of(&database);
     let ended = tap.run(&["--check"]).finish();
-    ended.expect_code(0).expect_log("1 tables can be read, 0 cannot");
+    ended
+        .expect_code(0)
+        .expect_log("1 tables can be read, 0 cannot");
     let ended = tap.with("password", "wrong").run(&["--check"]).finish();
-    ended.expect_code(1).expect_log("check `user` and `password`");
+    ended
+        .expect_code(1)
+        .expect_log("check `user` and `password`");
 }

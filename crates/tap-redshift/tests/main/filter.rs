@@ -18,7 +18,9 @@ fn accounts(rows: usize) -> Database {
 }
 
 fn ids(database: &Database, condition: &str) -> Vec<String> {
-    database.column(&format!("SELECT id::text FROM account WHERE {condition} ORDER BY n"))
+    database.column(&format!(
+        "SELECT id::text FROM account WHERE {condition} ORDER BY n"
+    ))
 }
 
 fn with_pendo(database: &Database, pendo: &Pendo) -> Tap {
@@ -33,7 +35,13 @@ fn only_rows_that_pendo_knows_are_read() {
     let database = accounts(10);
     let pendo = Pendo::start();
     pendo.know(Kind::Account, ids(&database, "n % 2 = 0"));
-    pendo.know(Kind::Account, ["not a uuid \" at all", "ffffffff-0000-0000-0000-000000000000"]);
+    pendo.know(
+        Kind::Account,
+        [
+            "not a uuid \" at all",
+            "ffffffff-0000-0000-0000-000000000000",
+        ],
+    );
     let tap = with_pendo(&database, &pendo);
     let mut found = property(&tap.select("*account"), "account", "n");
     found.sort_by_key(|n| n.as_i64());
@@ -62,7 +70,8 @@ fn ids_come_from_a_file_too() {
     let database = accounts(10);
     let tap = Tap::of(&database);
     let known = ids(&database, "n IN (3, 5)").join("\r\n\n");
-    tap.folder.write("ids.txt", format!("\u{feff}{known}\nnonsense\n"));
+    tap.folder
+        .write("ids.txt", format!("\u{feff}{known}\nnonsense\n"));
     let tap = tap.with(
         "key_filter",
         json!({"column": "id", "file": "ids.txt", "streams": ["acc*"]}),
@@ -90,7 +99,9 @@ fn a_wrong_key_or_column_is_told_before_anything_is_read() {
     let mut tap = with_pendo(&database, &pendo);
     tap.config["key_filter"]["pendo"]["integration_key"] = "wrong".into();
     let ended = tap.run(&["--select", "*account"]).finish();
-    ended.expect_code(1).expect_log("key_filter.pendo.integration_key");
+    ended
+        .expect_code(1)
+        .expect_log("key_filter.pendo.integration_key");
     let mut tap = with_pendo(&database, &pendo);
     tap.config["key_filter"]["column"] = "missing".into();
     tap.config["key_filter"]["streams"] = json!(["account"]);

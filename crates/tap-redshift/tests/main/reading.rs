@@ -15,7 +15,11 @@ fn ties_at_the_boundary_are_read_again_and_none_is_lost() {
     let tap = Tap::of(&database);
     let id = public(&database, "t");
     let mut catalog = tap.discover();
-    choose(&mut catalog, &id, json!({"selected": true, "replication-key": "at"}));
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-key": "at"}),
+    );
     let (_, messages) = tap.sync(&catalog, None);
     let state = messages.last_state().unwrap().clone();
     database.execute("INSERT INTO t VALUES (3, '2024-05-02')");
@@ -35,10 +39,16 @@ fn keys_of_every_valid_type_go_on_where_they_were() {
          FROM generate_series(1, 3) i;",
     );
     let id = public(&database, "t");
-    for key in ["small", "big", "dec", "day", "naive", "zoned", "word", "padded"] {
+    for key in [
+        "small", "big", "dec", "day", "naive", "zoned", "word", "padded",
+    ] {
         let tap = Tap::of(&database);
         let mut catalog = tap.discover();
-        choose(&mut catalog, &id, json!({"selected": true, "replication-key": key}));
+        choose(
+            &mut catalog,
+            &id,
+            json!({"selected": true, "replication-key": key}),
+        );
         let (ended, messages) = tap.sync(&catalog, None);
         ended.expect_code(0);
         assert_eq!(property(&messages, "t", "id"), [1, 2, 3], "{key}");
@@ -59,7 +69,11 @@ fn looking_back_reads_what_was_committed_late() {
     let tap = Tap::of(&database).with("lookback_seconds", 60);
     let id = public(&database, "t");
     let mut catalog = tap.discover();
-    choose(&mut catalog, &id, json!({"selected": true, "replication-key": "at"}));
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-key": "at"}),
+    );
     let state = json!({"bookmarks": {&id: {"replication_key": "at", "replication_key_value": "2024-05-01T00:04:00Z"}}});
     let (_, messages) = tap.sync(&catalog, Some(&state));
     assert_eq!(property(&messages, "t", "id"), [3, 4, 5]);
@@ -72,7 +86,11 @@ fn a_bookmark_that_is_no_value_of_its_key_is_refused() {
     let tap = Tap::of(&database);
     let id = public(&database, "t");
     let mut catalog = tap.discover();
-    choose(&mut catalog, &id, json!({"selected": true, "replication-key": "id"}));
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-key": "id"}),
+    );
     let state = json!({"bookmarks": {&id: {"replication_key": "id", "replication_key_value": "1; DROP TABLE t"}}});
     let (ended, messages) = tap.sync(&catalog, Some(&state));
     ended.expect_code(2).expect_log("`replication_key_value`");
@@ -104,7 +122,11 @@ fn a_view_is_read_by_the_keys_that_a_person_named() {
     let rows = ended.text().matches("\"RECORD\"").count();
     // The row without a key is not lost.
     assert_eq!(rows, 30_001);
-    assert!(ended.text().contains("\"max_pk_values\":{\"id\":9999,\"part\":\"p2\"}"));
+    assert!(
+        ended
+            .text()
+            .contains("\"max_pk_values\":{\"id\":9999,\"part\":\"p2\"}")
+    );
 }
 
 #[test]
@@ -121,7 +143,10 @@ fn a_composite_key_is_followed_from_left_to_right() {
     let (_, whole) = tap.sync(&catalog, None);
     let keys = |messages: &singer_test::stream::Messages| {
         let records = messages.records("t");
-        records.iter().map(|row| (row["a"].clone(), row["b"].clone())).collect::<Vec<_>>()
+        records
+            .iter()
+            .map(|row| (row["a"].clone(), row["b"].clone()))
+            .collect::<Vec<_>>()
     };
     let all = keys(&whole);
     assert_eq!(all.len(), 100);
@@ -142,17 +167,28 @@ fn tables_without_a_key_and_without_rows_are_read() {
          CREATE TABLE nothing (id integer PRIMARY KEY, at timestamp);",
     );
     let messages = Tap::of(&database).select("*plain");
-    assert_eq!(property(&messages, "plain", "note"), [json!("a"), json!("a"), Value::Null]);
+    assert_eq!(
+        property(&messages, "plain", "note"),
+        [json!("a"), json!("a"), Value::Null]
+    );
     assert_eq!(messages.activated("plain").len(), 1);
 
     let tap = Tap::of(&database);
     let id = public(&database, "nothing");
     let mut catalog = tap.discover();
-    choose(&mut catalog, &id, json!({"selected": true, "replication-key": "at"}));
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-key": "at"}),
+    );
     let (ended, messages) = tap.sync(&catalog, None);
     ended.expect_code(0);
     assert!(messages.records("nothing").is_empty());
-    assert!(bookmark(&messages, &id).get("replication_key_value").is_none());
+    assert!(
+        bookmark(&messages, &id)
+            .get("replication_key_value")
+            .is_none()
+    );
 }
 
 #[test]
@@ -163,8 +199,13 @@ fn one_stream_that_fails_does_not_stop_the_others() {
          CREATE VIEW bad AS SELECT 1 / (id - 1) AS x FROM good;",
     );
     let tap = Tap::of(&database);
-    let ended = tap.run(&["--select", "*good", "--select", "*bad", "--jobs", "2"]).finish();
-    ended.expect_code(1).expect_log("public.bad").expect_log("division by zero");
+    let ended = tap
+        .run(&["--select", "*good", "--select", "*bad", "--jobs", "2"])
+        .finish();
+    ended
+        .expect_code(1)
+        .expect_log("public.bad")
+        .expect_log("division by zero");
     assert!(ended.text().contains("\"record\":{\"id\":1}"));
 }
 

@@ -1,9 +1,7 @@
 //! The tap against a PostgreSQL that looks and behaves like Redshift: no COPY, no types beyond its
 //! own, other catalogs, connections that break.
 
-use sandbox::source::{
-    Connection, Fault, Injection, RedshiftProxy, install_redshift_dialect,
-};
+use sandbox::source::{Connection, Fault, Injection, RedshiftProxy, install_redshift_dialect};
 use serde_json::{Value, json};
 use singer_test::database::Database;
 use singer_test::runtime::wait;
@@ -25,7 +23,9 @@ fn redshift(statements: &str) -> Option<Redshift> {
     }
     database.execute(statements);
     wait(async {
-        let dialect = install_redshift_dialect(database.connection()).await.unwrap();
+        let dialect = install_redshift_dialect(database.connection())
+            .await
+            .unwrap();
         let proxy = RedshiftProxy::start(&dialect).await.unwrap();
         let connection = proxy.connection(&dialect);
         Some(Redshift {
@@ -53,9 +53,14 @@ FROM generate_series(1, 25000) i;";
 
 #[test]
 fn it_reads_text_rows_and_never_copies() {
-    let Some(server) = redshift(ORDERS) else { return };
+    let Some(server) = redshift(ORDERS) else {
+        return;
+    };
     let tap = server.tap();
-    tap.run(&["--check"]).finish().expect_code(0).expect_log("Amazon Redshift");
+    tap.run(&["--check"])
+        .finish()
+        .expect_code(0)
+        .expect_log("Amazon Redshift");
     let messages = tap.select("*orders");
     let records = messages.records("orders");
     assert_eq!(records.len(), 25_000);
@@ -82,15 +87,31 @@ fn tables_of_every_sort_are_found() {
     let tap = server.tap().with("include_external", true);
     let catalog = tap.discover();
     let found = |table: &str| entry(&catalog, &public(&server.database, table));
-    assert_eq!(metadata(found("plain"), None)["table-key-properties"], json!(["id"]));
-    assert_eq!(metadata(found("plain"), Some("note"))["sql-datatype"], "character varying(9)");
+    assert_eq!(
+        metadata(found("plain"), None)["table-key-properties"],
+        json!(["id"])
+    );
+    assert_eq!(
+        metadata(found("plain"), Some("note"))["sql-datatype"],
+        "character varying(9)"
+    );
     for view in ["early", "late"] {
         assert_eq!(metadata(found(view), None)["is-view"], true, "{view}");
-        assert_eq!(metadata(found(view), Some("id"))["sql-datatype"], "integer", "{view}");
+        assert_eq!(
+            metadata(found(view), Some("id"))["sql-datatype"],
+            "integer",
+            "{view}"
+        );
     }
-    assert_eq!(metadata(found("lake"), Some("price"))["sql-datatype"], "decimal(10,2)");
+    assert_eq!(
+        metadata(found("lake"), Some("price"))["sql-datatype"],
+        "decimal(10,2)"
+    );
     let lake = tap.select("*lake");
-    assert_eq!(lake.records("lake"), [&json!({"id": 1, "price": 2.5, "note": "x"})]);
+    assert_eq!(
+        lake.records("lake"),
+        [&json!({"id": 1, "price": 2.5, "note": "x"})]
+    );
     // Without being asked for, external tables are not looked at.
     let catalog = server.tap().discover();
     assert_eq!(catalog["streams"].as_array().unwrap().len(), 3);
@@ -98,7 +119,9 @@ fn tables_of_every_sort_are_found() {
 
 #[test]
 fn a_dropped_connection_goes_on_from_the_last_row() {
-    let Some(server) = redshift(ORDERS) else { return };
+    let Some(server) = redshift(ORDERS) else {
+        return;
+    };
     let tap = server.tap();
     let id = public(&server.database, "orders");
     for key in [None, Some("at"), Some("note")] {
@@ -110,8 +133,16 @@ fn a_dropped_connection_goes_on_from_the_last_row() {
         choose(&mut catalog, &id, words);
         for fault in [
             Fault::DropAfterRows(12_345),
-            Fault::ErrorAfterRows(20_000, "40001".to_owned(), "1023 Serializable isolation violation".to_owned()),
-            Fault::ErrorAfterRows(5, "XX000".to_owned(), "could not open relation with OID 7".to_owned()),
+            Fault::ErrorAfterRows(
+                20_000,
+                "40001".to_owned(),
+                "1023 Serializable isolation violation".to_owned(),
+            ),
+            Fault::ErrorAfterRows(
+                5,
+                "XX000".to_owned(),
+                "could not open relation with OID 7".to_owned(),
+            ),
         ] {
             server.proxy.inject(Injection {
                 fault,
@@ -120,7 +151,9 @@ fn a_dropped_connection_goes_on_from_the_last_row() {
             });
         }
         let ended = tap.start(&catalog, None).finish();
-        ended.expect_code(0).expect_log("reading on from the last row");
+        ended
+            .expect_code(0)
+            .expect_log("reading on from the last row");
         let mut ids: Vec<u64> = ended
             .text()
             .lines()
@@ -159,8 +192,13 @@ fn a_table_without_a_key_is_not_read_twice_under_one_version() {
 
 #[test]
 fn a_cursor_takes_what_a_single_node_takes() {
-    let Some(server) = redshift(ORDERS) else { return };
-    let tap = server.tap().with("fetch_mode", "cursor").with("fetch_rows", 5000);
+    let Some(server) = redshift(ORDERS) else {
+        return;
+    };
+    let tap = server
+        .tap()
+        .with("fetch_mode", "cursor")
+        .with("fetch_rows", 5000);
     let ended = tap.run(&["--select", "*orders"]).finish();
     ended.expect_code(0).expect_log("1000 rows at a time");
     assert_eq!(ended.text().matches("\"RECORD\"").count(), 25_000);
@@ -168,15 +206,24 @@ fn a_cursor_takes_what_a_single_node_takes() {
 
 #[test]
 fn bookmarks_with_quotes_and_backslashes_are_literals() {
-    let Some(server) = redshift(ORDERS) else { return };
+    let Some(server) = redshift(ORDERS) else {
+        return;
+    };
     let tap = server.tap();
     let id = public(&server.database, "orders");
     let mut catalog = tap.discover();
-    choose(&mut catalog, &id, json!({"selected": true, "replication-key": "note"}));
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-key": "note"}),
+    );
     let (ended, messages) = tap.sync(&catalog, None);
     ended.expect_code(0);
     let state = messages.last_state().unwrap().clone();
-    assert_eq!(state["bookmarks"][&id]["replication_key_value"], "back\\slash '9999");
+    assert_eq!(
+        state["bookmarks"][&id]["replication_key_value"],
+        "back\\slash '9999"
+    );
     let (ended, messages) = tap.sync(&catalog, Some(&state));
     ended.expect_code(0);
     assert_eq!(property(&messages, "orders", "id"), [9999]);
@@ -194,16 +241,27 @@ fn authentication_that_the_driver_lacks_is_explained() {
 
 #[test]
 fn too_many_connections_are_waited_for() {
-    let Some(server) = redshift("CREATE TABLE t (id integer); INSERT INTO t VALUES (1)") else { return };
-    server.proxy.inject(Fault::Refuse("53300".to_owned(), "too many connections".to_owned()));
+    let Some(server) = redshift("CREATE TABLE t (id integer); INSERT INTO t VALUES (1)") else {
+        return;
+    };
+    server.proxy.inject(Fault::Refuse(
+        "53300".to_owned(),
+        "too many connections".to_owned(),
+    ));
     assert_eq!(server.tap().select("*.t").records("t").len(), 1);
 }
 
 #[test]
 fn permission_lost_since_discovery_skips_the_table_with_its_reason() {
-    let Some(server) = redshift("CREATE TABLE t (id integer); INSERT INTO t VALUES (1)") else { return };
+    let Some(server) = redshift("CREATE TABLE t (id integer); INSERT INTO t VALUES (1)") else {
+        return;
+    };
     server.proxy.inject(Injection {
-        fault: Fault::ErrorAfterRows(0, "42501".to_owned(), "permission denied for relation t".to_owned()),
+        fault: Fault::ErrorAfterRows(
+            0,
+            "42501".to_owned(),
+            "permission denied for relation t".to_owned(),
+        ),
         times: 1,
         statement_contains: Some("AS t".to_owned()),
     });
@@ -213,7 +271,9 @@ fn permission_lost_since_discovery_skips_the_table_with_its_reason() {
 
 #[test]
 fn a_filter_of_many_ids_needs_no_copy_and_no_values_list() {
-    let Some(server) = redshift(ORDERS) else { return };
+    let Some(server) = redshift(ORDERS) else {
+        return;
+    };
     let tap = server.tap();
     let ids: Vec<String> = (1..=3000).map(|id| id.to_string()).collect();
     tap.folder.write("ids.txt", ids.join("\n"));

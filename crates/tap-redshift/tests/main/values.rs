@@ -11,7 +11,9 @@ fn raw_record(tap: &Tap, pattern: &str) -> String {
     let ended = tap.run(&["--select", pattern]).finish();
     ended.expect_code(0);
     let text = ended.text();
-    let line = text.lines().find(|line| line.starts_with("{\"type\":\"RECORD\""));
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("{\"type\":\"RECORD\""));
     let line = line.expect("there is a record");
     let (_, record) = line.split_once("\"record\":").unwrap();
     record.trim_end_matches('}').to_owned()
@@ -109,7 +111,12 @@ fn values_that_json_lacks_become_text_where_that_is_wanted() {
             ],
             "{mode}"
         );
-        assert!(records[0]["z"].as_str().unwrap().starts_with("0044-03-15 00:00:00"));
+        assert!(
+            records[0]["z"]
+                .as_str()
+                .unwrap()
+                .starts_with("0044-03-15 00:00:00")
+        );
     }
 }
 
