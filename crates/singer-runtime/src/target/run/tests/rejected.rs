@@ -114,8 +114,10 @@ async fn rejects_are_replayed_without_a_schema_and_their_attempts_counted() {
     assert_eq!(second.rejects[0]["record"], json!({"id": 2, "n": "x"}));
     assert_eq!(second.rejects[0]["attempts"], 2);
     let log = trial.world.log();
-    assert!(log.contains(&"open a id,n,x".to_owned()), "{log:?}");
-    assert_eq!(trial.world.writes(), ["a 9 2"]);
+    assert!(log.iter().any(|line| line == "open a id,n,x"), "{log:?}");
+    // Which of the two stands first in the file depends on how fast the destination was.
+    let writes = trial.world.writes();
+    assert!(writes == ["a 9 2"] || writes == ["a 2 9"], "{writes:?}");
 }
 
 #[tokio::test]
