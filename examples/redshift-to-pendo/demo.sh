@@ -18,7 +18,7 @@ profile=dev built=debug
 
 bold='' dim='' off=''
 if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s %s%s%s\n' "$bold" "$1" "$off" "$dim" "${2:-}" "$off"; }
+step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
 show() { printf '  %s\n' "$@"; }
 indent() { sed 's/^/  /'; }
 fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
@@ -44,7 +44,7 @@ request() {
     exec 3>&-
 }
 # The number that stands behind a name in one line of JSON.
-number() { sed -n "s/.*\"$1\": *\([0-9][0-9]*\).*/\1/p"; }
+number() { sed -n "s|.*\"$1\": *\([0-9][0-9]*\).*|\1|p"; }
 # A stream's records, summed over the metric lines of a tap.
 records() {
     grep 'METRIC.*record_count' "$1" | grep "[\".]$2\"" | number value | awk '{ sum += $1 } END { print sum + 0 }'
@@ -54,7 +54,7 @@ records() {
 sync() { # NAME STATE_FLAGS…
     local name=$1 began=$SECONDS
     shift
-    show "\$ tap-redshift --config tap-redshift.json --catalog catalog.json $* |" \
+    show "\$ tap-redshift --config tap-redshift.json --catalog catalog.json${*:+ $*} |" \
         '    target-pendo --config target-pendo.json --state-file state.json'
     (
         cd "$folder"
@@ -98,19 +98,26 @@ show '$ tap-redshift --config tap-redshift.json --discover > discovered.json'
     { tail -n 5 "$folder/discover.log" >&2; fail 'discovery failed'; }
 show "found   $(grep -o '"tap_stream_id": *"[^"]*"' "$folder/discovered.json" | cut -d'"' -f4 | paste -sd' ')"
 
-step Select 'two words of metadata for each stream; any editor would do'
-select_stream() { # STREAM METADATA: adds to the metadata of the stream itself
-    awk -v name=".$1\"" -v words="$2" '
+step Select 'a few words of metadata for each stream; any editor would do'
+select_stream() { # STREAM WORDS COLUMNS: adds words to the stream's own metadata, leaves columns out
+    awk -v name=".$1\"" -v words="$2" -v out=" $3 " '
         /"tap_stream_id":/ { mine = index($0, name) }
-        mine && /"breadcrumb": \[\]/ { own = 1 }
         { print }
-        own && /"metadata": \{/ { print "            " words; own = 0 }'
+        mine && /"breadcrumb": \[\]/ { add = words }
+        mine && /^ *"properties",$/ {
+            getline
+            print
+            gsub(/[ ",]/, "")
+            if (index(out, " " $0 " ")) add = "\"selected\": false,"
+        }
+        add != "" && /"metadata": \{/ { print "            " add; add = "" }'
 }
 full='"selected": true, "replication-method": "FULL_TABLE",'
 incremental='"selected": true, "replication-method": "INCREMENTAL", "replication-key": "updated_at",'
-select_stream account "$full" < "$folder/discovered.json" |
-    select_stream visitor "$incremental" > "$folder/catalog.json"
-show 'account  FULL_TABLE' 'visitor  INCREMENTAL by updated_at'
+select_stream account "$full" 'tags notes created_at' < "$folder/discovered.json" |
+    select_stream visitor "$incremental" 'account_id bio' > "$folder/catalog.json"
+show 'account  FULL_TABLE                    without tags, notes, created_at: Pendo has no field for them' \
+    'visitor  INCREMENTAL by updated_at     without account_id, bio'
 
 step 'Full sync'
 sync full
@@ -119,7 +126,8 @@ show 'state   (state.json)'
 tail -n 1 "$folder/state.json" | indent | indent
 
 step 'Change some rows' 'as people do who use the product'
-show "$(request POST "/_sandbox/source/change?rows=$changed")"
+changes=$(request POST "/_sandbox/source/change?rows=$changed")
+show "$changes"
 
 step 'Incremental sync' 'account again as a whole, visitor from the state on'
 sync incremental --state state.json
@@ -132,11 +140,12 @@ state=$(request GET /_sandbox/state)
 counted() { grep -o "\"pendo/$1\":{[^}]*}" <<< "$state" | head -n 1 | number "$2"; }
 known() { sed 's/.*"known"//' <<< "$state" | number "pendo/$1"; }
 line() { printf '  %-34s %10s %10s\n' "$@"; }
-source=$(request GET /_sandbox/source)
+rows_now() { echo $(($(number "$1" <<< "$source") + $(number "${1}s_inserted" <<< "$changes"))); }
 line '' account visitor
-line 'sent in both syncs' "$(counted account records)" "$(counted visitor records)"
-line 'confirmed by Pendo' "$(counted account updated)" "$(counted visitor updated)"
-line 'missing: ids that Pendo lacks' "$(counted account missing)" "$(counted visitor missing)"
+line 'rows in the table' "$(rows_now account)" "$(rows_now visitor)"
+line 'sent in both syncs together' "$(counted account records)" "$(counted visitor records)"
+line 'of these confirmed by Pendo' "$(counted account updated)" "$(counted visitor updated)"
+line 'of these missing: unknown ids' "$(counted account missing)" "$(counted visitor missing)"
 line 'ids that Pendo knows' "$(known account)" "$(known visitor)"
 rejects=$folder/target-pendo.rejects.jsonl
 if test -s "$rejects"; then
