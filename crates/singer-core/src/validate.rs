@@ -17,6 +17,7 @@ use crate::schema::{Schema, TypeSet};
 
 use rule::Rule;
 
+mod bound;
 mod rule;
 
 /// Why a record does not fit its schema. It names the property and what is wanted, never the value.

@@ -89,7 +89,8 @@ pub trait Writer: Send + Sync + 'static {
     /// the last wins, field by field. Empty: every row stands for itself.
     fn key(&self) -> Vec<usize>;
 
-    /// How large the next batch may be. Asked for each batch, so a writer may change its mind.
+    /// How large the next batch may be. Asked for each batch, so a writer may change its mind. The
+    /// config's `batch` narrows it and never widens it; a batch may also be cut short when memory is.
     fn limits(&self) -> Limits;
 
     /// Creates what the plan says is to be created (tables, fields). Called once, before the first

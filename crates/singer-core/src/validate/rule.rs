@@ -1,10 +1,10 @@
 //! One JSON schema as a rule for one value.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::bound::{Bound, bounds_of};
 use super::{Violation, kind_name};
 use crate::number;
 use crate::scan::{self, Span, ValueKind, unescape_lossy};
@@ -28,15 +28,6 @@ enum Check {
     AnyOf(Vec<Rule>),
     OneOf(Vec<Rule>),
     AllOf(Vec<Rule>),
-}
-
-#[derive(Debug, Clone)]
-struct Bound {
-    text: String,
-    small: Option<i64>,
-    /// How the value may compare with the bound.
-    admits: [Ordering; 2],
-    words: &'static str,
 }
 
 #[derive(Debug, Clone)]
@@ -93,8 +84,7 @@ impl Rule {
             Value::Bool(false) => TypeSet::default(),
             _ => TypeSet::named(schema).unwrap_or(TypeSet::ANY).widened(),
         };
-        let mut checks = Vec::new();
-        bounds_of(schema, &mut checks);
+        let mut checks: Vec<Check> = bounds_of(schema).into_iter().map(Check::Bound).collect();
         let length = |word: &str| schema.get(word).and_then(Value::as_u64);
         checks.extend(length("minLength").map(Check::MinLength));
         checks.extend(length("maxLength").map(Check::MaxLength));
@@ -218,22 +208,6 @@ impl Check {
     }
 }
 
-impl Bound {
-    fn check(&self, text: &[u8], kind: ValueKind) -> Result<(), Violation> {
-        if !matches!(kind, ValueKind::Integer | ValueKind::Number) {
-            return Ok(());
-        }
-        let small = self.small.filter(|_| text.len() <= 18).and_then(|bound| {
-            let value: i64 = std::str::from_utf8(text).ok()?.parse().ok()?;
-            Some(value.cmp(&bound))
-        });
-        let order = small.unwrap_or_else(|| number::compare(text, self.text.as_bytes()));
-        check_that(self.admits.contains(&order), || {
-            format!("must be {} {}", self.words, self.text)
-        })
-    }
-}
-
 impl ObjectRule {
     /// The rule for objects, if the schema says anything about what is in them.
     fn new(schema: &Value) -> Option<Self> {
@@ -322,7 +296,7 @@ impl ObjectRule {
     }
 }
 
-fn check_that(fits: bool, wanted: impl FnOnce() -> String) -> Result<(), Violation> {
+pub(super) fn check_that(fits: bool, wanted: impl FnOnce() -> String) -> Result<(), Violation> {
     if fits {
         Ok(())
     } else {
@@ -362,37 +336,6 @@ fn are_disjoint(options: &[Rule]) -> bool {
         sum = sum.union(option.types);
         apart
     })
-}
-
-fn bounds_of(schema: &Value, checks: &mut Vec<Check>) {
-    use Ordering::{Equal, Greater, Less};
-    // Draft 4 marks a bound as exclusive by a boolean beside it, later drafts by a bound of its own.
-    let exclusive = |word: &str| schema.get(word) == Some(&Value::Bool(true));
-    let least = if exclusive("exclusiveMinimum") {
-        ([Greater, Greater], "greater than")
-    } else {
-        ([Greater, Equal], "at least")
-    };
-    let most = if exclusive("exclusiveMaximum") {
-        ([Less, Less], "less than")
-    } else {
-        ([Less, Equal], "at most")
-    };
-    for (word, (admits, words)) in [
-        ("minimum", least),
-        ("maximum", most),
-        ("exclusiveMinimum", ([Greater, Greater], "greater than")),
-        ("exclusiveMaximum", ([Less, Less], "less than")),
-    ] {
-        if let Some(Value::Number(bound)) = schema.get(word) {
-            checks.push(Check::Bound(Bound {
-                text: bound.to_string(),
-                small: bound.as_i64(),
-                admits,
-                words,
-            }));
-        }
-    }
 }
 
 /// Characters of a string with its quotes.

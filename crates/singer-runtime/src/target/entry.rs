@@ -23,6 +23,7 @@ use crate::exit::Ended;
 use crate::monitor::{Monitor, Progress};
 use crate::process::{self, Start};
 use crate::program::{Program, Role};
+use crate::stop::Stop;
 use crate::{log, stdio};
 
 /// What the reader may hand over before the writing side has looked at it.
@@ -49,9 +50,14 @@ async fn start<T: Target>(start: Start) -> anyhow::Result<Ended> {
     let options = Options::new(T::NAME, T::PARALLEL, |key| config.get(key))?;
     let own: T::Config = config.build()?;
     if invocation.mode == Mode::Check {
-        let target = T::connect(own, context).await?;
-        let works = target.check().await?;
-        target.close().await?;
+        let stop = context.stop().clone();
+        let works = unless_stopped(&stop, async {
+            let target = T::connect(own, context).await?;
+            let works = target.check().await?;
+            target.close().await?;
+            Ok(works)
+        })
+        .await?;
         log::raw(&format!("{}: {works}", T::NAME));
         return Ok(Ended::Done);
     }
@@ -64,6 +70,17 @@ async fn start<T: Target>(start: Start) -> anyhow::Result<Ended> {
         out,
     };
     job.run::<T>(own, context).await
+}
+
+/// Does what may be given up at any moment, until a stop is asked for.
+async fn unless_stopped<V>(
+    stop: &Stop,
+    work: impl Future<Output = anyhow::Result<V>>,
+) -> anyhow::Result<V> {
+    tokio::select! {
+        value = work => value,
+        () = stop.wait() => Err(Error::interrupted().into()),
+    }
 }
 
 /// A run of a target, beside the target itself.
@@ -92,7 +109,8 @@ impl Job {
             rejects_path = replay.rejects_path();
             self.input = Box::new(replay.limit(self.input));
         }
-        let target = Arc::new(T::connect(config, context.clone()).await?);
+        let connect = T::connect(config, context.clone());
+        let target = Arc::new(unless_stopped(context.stop(), connect).await?);
         let rejects = Rejects::new(rejects_path, context.run_id(), context.clock().clone());
         let monitor = Monitor::start(T::NAME, Role::Target, context.run_id(), self.progress);
         let shared = Arc::new(Shared::new(

@@ -164,6 +164,8 @@ impl Shared {
         self.rejected.add(count);
         let (rejected, read) = (self.rejected.get(), self.read.get());
         match self.options.max_rejects {
+            // A dry run is to show everything that would happen.
+            Some(_) if self.context.dry_run() => Ok(()),
             Some(most) if most.is_exceeded(rejected, read) => Err(self.too_many_rejects()),
             _ => Ok(()),
         }

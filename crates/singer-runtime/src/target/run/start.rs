@@ -8,7 +8,7 @@ use super::super::batch::Batch;
 use super::super::rejects::Reject;
 use super::super::shared::{Handle, Shared};
 use super::super::{Refusal, Verdict};
-use super::{Done, Run, Stage, Step, Target, Work, Writer};
+use super::{Done, Run, Step, Target, Work, Writer};
 
 impl<T: Target> Run<T> {
     /// Begins what stands first in a lane's queue. Returns whether there may be more to begin.
@@ -26,11 +26,24 @@ impl<T: Target> Run<T> {
                 self.start_open(slot);
                 true
             }
-            Some(Work::Activate { .. }) => {
-                self.start_activation(slot);
-                true
+            Some(Work::Activate { .. }) => self.advance_activation(slot),
+        }
+    }
+
+    /// A version may take effect without any batch before it, and is then the first write itself.
+    fn advance_activation(&mut self, slot: usize) -> bool {
+        let has_failed = self.lanes[slot].failure.is_some();
+        if !has_failed && !self.shared.context.dry_run() {
+            if !self.may_write() {
+                return false;
+            }
+            if self.lanes[slot].step == Step::Opened {
+                self.start_preparation(slot);
+                return false;
             }
         }
+        self.start_activation(slot);
+        true
     }
 
     fn advance_batch(&mut self, slot: usize) -> bool {
@@ -151,10 +164,6 @@ impl<T: Target> Run<T> {
             self.shared.ledger().confirm(number);
             return;
         }
-        debug_assert!(
-            rows == 0 || self.stage == Stage::Writing,
-            "rows were written"
-        );
         lane.step = Step::Busy;
         self.tasks.spawn(async move {
             let result = guarded(async move { writer.activate_version(version, rows).await }).await;

@@ -22,9 +22,11 @@ use crate::target::tests::Folder;
 use crate::target::{
     Batch, Limits, Outcome, Problem, Refusal, Stream, StreamPlan, Verdict, Writer,
 };
+use messages::{activate, feed, printed, record, schema, schema_of, state, versioned};
 
 mod failures;
 mod inputs;
+mod messages;
 mod order;
 mod rejected;
 mod schemas;
@@ -346,33 +348,6 @@ impl io::Write for Printed {
     }
 }
 
-/// An input that gives lines when a test sends them, and ends when the sender is gone.
-struct Feed {
-    receiver: std::sync::mpsc::Receiver<String>,
-    rest: Vec<u8>,
-}
-
-fn feed() -> (std::sync::mpsc::SyncSender<String>, Box<Feed>) {
-    let (sender, receiver) = std::sync::mpsc::sync_channel(100);
-    let rest = Vec::new();
-    (sender, Box::new(Feed { receiver, rest }))
-}
-
-impl Read for Feed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.rest.is_empty() {
-            let Ok(text) = self.receiver.recv() else {
-                return Ok(0);
-            };
-            self.rest = text.into_bytes();
-        }
-        let count = self.rest.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&self.rest[..count]);
-        self.rest.drain(..count);
-        Ok(count)
-    }
-}
-
 async fn until(what: impl Fn() -> bool) {
     for _ in 0..10_000 {
         if what() {
@@ -381,37 +356,4 @@ async fn until(what: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("it never happened");
-}
-
-fn schema(stream: &str) -> String {
-    let properties = r#"{"id":{"type":"integer"},"n":{"type":["null","string"]}}"#;
-    schema_of(stream, properties)
-}
-
-fn schema_of(stream: &str, properties: &str) -> String {
-    format!(
-        r#"{{"type":"SCHEMA","stream":"{stream}","schema":{{"properties":{properties}}},"key_properties":["id"]}}"#
-    ) + "\n"
-}
-
-fn record(stream: &str, id: u64) -> String {
-    format!(r#"{{"type":"RECORD","stream":"{stream}","record":{{"id":{id},"n":"x"}}}}"#) + "\n"
-}
-
-fn versioned(stream: &str, id: u64, version: i64) -> String {
-    format!(r#"{{"type":"RECORD","stream":"{stream}","record":{{"id":{id}}},"version":{version}}}"#)
-        + "\n"
-}
-
-fn activate(stream: &str, version: i64) -> String {
-    format!(r#"{{"type":"ACTIVATE_VERSION","stream":"{stream}","version":{version}}}"#) + "\n"
-}
-
-fn state(number: u64) -> String {
-    format!(r#"{{"type":"STATE","value":{{"n": {number}}}}}"#) + "\n"
-}
-
-/// How a state looks that was printed.
-fn printed(number: u64) -> String {
-    format!(r#"{{"n": {number}}}"#)
 }

@@ -200,7 +200,8 @@ async fn a_version_without_records_or_of_a_cut_input_does_nothing() {
     assert!(!activated(&trial));
     let trial = Trial::new(World::default()).with("allow_empty", json!(true));
     trial.run(&empty).await;
-    assert!(trial.world.log().contains(&"activate a 7 0".to_owned()));
+    let log = ["open a id,n", "prepare a", "activate a 7 0", "close a"];
+    assert_eq!(trial.world.log(), log);
     let trial = Trial::new(World::default());
     let cut = schema("a") + &activate("a", 7) + &versioned("a", 1, 7) + "{\"type\":\"STA";
     assert_eq!(trial.run(&cut).await.code(), 1);
