@@ -111,14 +111,14 @@ impl Api {
     }
 
     /// `GET /token/verify`: whether the key is good.
-    pub async fn verify_key(&self) -> Result<Answer> {
+    pub async fn verify_key(&self) -> Result<()> {
         let url = self.client.base().url(&["api", "v1", "token", "verify"])?;
         let request = Request::get(url);
         let what = "cannot verify the integration key";
         let answer = self
             .call(what, request, Expected::Anything, &Tally::default())
             .await?;
-        good(what, answer)
+        good(what, answer).map(|_| ())
     }
 
     /// `GET /metadata/schema/{kind}`: the groups and their fields.
@@ -191,6 +191,22 @@ impl Api {
                     .ok_or_else(|| Error::protocol(what).with_source(answer.cause(names)))
             }
         }
+    }
+
+    /// Whether the key may write, tried with a write of no records at all. An answer that says
+    /// neither yes nor no is no error.
+    pub async fn may_write(&self, kind: Kind) -> Result<()> {
+        let place = Place {
+            kind,
+            group: Group::Custom,
+            create: false,
+            id_key: kind.id_key(),
+        };
+        let request = Request::post_json(self.values_url(place)?, Bytes::from_static(b"[]"));
+        let what = "the integration key may not write";
+        self.call(what, request, Expected::Anything, &Tally::default())
+            .await
+            .map(|_| ())
     }
 
     /// The URL of [`Api::set_values`].

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use serde_json::Value;
-use singer_core::{Error, Secret};
+use singer_core::Secret;
 use singer_net::redact::fingerprint;
 use singer_runtime::context::Context;
 use singer_runtime::target::{Stream, Target};
@@ -84,12 +83,7 @@ Examples:
     }
 
     async fn check(&self) -> anyhow::Result<String> {
-        let answer = self.inner.api.verify_key().await?;
-        if answer.json().is_some_and(|json| denies_writing(&json)) {
-            return Err(Error::auth("the integration key is read-only")
-                .with_hint("tick \"Allow write access\" under Settings > Integrations > Integration keys, or make a new key")
-                .into());
-        }
+        self.inner.api.verify_key().await?;
         let mut kinds = self.inner.config.streams.kinds();
         if kinds.is_empty() {
             kinds.push(Kind::Visitor);
@@ -97,10 +91,11 @@ Examples:
         }
         for kind in &kinds {
             self.inner.api.read_schema(*kind).await?;
+            self.inner.api.may_write(*kind).await?;
         }
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.word()).collect();
         Ok(format!(
-            "the key is good at `{}`, and the metadata schema of {} can be read; whether it may write shows only when it writes",
+            "the key is good at `{}`: the metadata schema of {} can be read, and writing is not refused",
             self.inner.api.base(),
             kinds.join(" and ")
         ))
@@ -197,33 +192,5 @@ fn warn_of_region(config: &Config, key: &Secret) {
             suffix = region.word(),
             "the suffix of the integration key names another region than the config"
         );
-    }
-}
-
-/// Whether the answer about a key says that it may not write, under whatever name.
-fn denies_writing(answer: &Value) -> bool {
-    match answer {
-        Value::Object(object) => object.iter().any(|(name, value)| {
-            let name = name.to_lowercase();
-            (name.contains("write") && *value == Value::Bool(false))
-                || (name.contains("readonly") && *value == Value::Bool(true))
-                || denies_writing(value)
-        }),
-        _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_read_only_key_is_known_by_any_name() {
-        assert!(denies_writing(&json!({"writeAccess": false})));
-        assert!(denies_writing(&json!({"key": {"readOnly": true}})));
-        assert!(!denies_writing(&json!({"writeAccess": true, "x": false})));
-        assert!(!denies_writing(&json!("ok")));
     }
 }

@@ -80,6 +80,30 @@ async fn a_key_that_is_refused_ends_it_at_once_with_hints() {
 }
 
 #[tokio::test]
+async fn a_check_finds_out_whether_the_key_may_write_without_writing() {
+    use singer_runtime::target::Target;
+    for (code, writes) in [(200, true), (400, true), (403, false)] {
+        let server = Server::start(move |_, seen| match seen.line.starts_with("POST") {
+            true => status(code, ""),
+            false => ok(&json!({})),
+        })
+        .await;
+        let pendo = server
+            .pendo(json!({"streams": {"users": {}, "x": {"kind": "visitor"}}}))
+            .await;
+        let checked = pendo.check().await;
+        assert_eq!(checked.is_ok(), writes, "{checked:?}");
+        let posts: Vec<String> = server
+            .seen()
+            .iter()
+            .filter(|seen| seen.line.starts_with("POST"))
+            .map(|seen| format!("{} {}", seen.line, seen.body))
+            .collect();
+        assert_eq!(posts, ["POST /api/v1/metadata/visitor/custom/value []"]);
+    }
+}
+
+#[tokio::test]
 async fn a_key_that_was_replaced_is_read_again() {
     let folder = crate::memory::tests::Folder::new();
     let path = folder.path("key");

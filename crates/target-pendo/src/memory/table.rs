@@ -1,19 +1,24 @@
 //! The table: a sorted file of keys and hashes that is written once, then only read.
 //!
-//! Blocks of about four kilobytes, each with a checksum; behind them an index of the blocks, the
+//! Blocks of about two kilobytes, each with a checksum; behind them an index of the blocks, the
 //! marks of the rows that the current full-table version has shown, and a footer. Index and marks
-//! are kept in memory: some three bits a row.
+//! are kept in memory: some five bits a row.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io;
 use std::path::Path;
 
 use super::hash::hash;
 use super::key::{self, Key};
 
+pub(super) use write::Writer;
+
+#[cfg(test)]
+mod tests;
+mod write;
+
 const MAGIC: &[u8; 16] = b"antiphon-memory1";
 const FOOTER_BYTES: usize = 128;
-const BLOCK_BYTES: usize = 4000;
 /// Length and checksum before each block.
 const BLOCK_HEAD: usize = 12;
 /// Blocks kept in memory.
@@ -43,7 +48,8 @@ pub(super) struct Table {
     blocks: Vec<Block>,
     first_keys: Vec<u8>,
     pub(super) marks: Marks,
-    cache: Vec<Option<(usize, Vec<u8>)>>,
+    /// Blocks that were read last, by their number modulo the length.
+    cache: Vec<(Option<usize>, Vec<u8>)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,10 +109,11 @@ pub(super) fn damaged() -> io::Error {
 impl Table {
     /// Opens a table. An error of kind `InvalidData` means that the file is damaged.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        let file = File::open(path)?;
         let size = file.metadata()?.len();
         let footer_at = size.checked_sub(FOOTER_BYTES as u64).ok_or_else(damaged)?;
-        let footer = read_at(&mut file, footer_at, FOOTER_BYTES)?;
+        let mut footer = [0; FOOTER_BYTES];
+        read_at(&file, footer_at, &mut footer)?;
         let number = |at: usize| -> u64 {
             let mut word = [0; 8];
             word.copy_from_slice(&footer[at..at + 8]);
@@ -123,8 +130,10 @@ impl Table {
         {
             return Err(damaged());
         }
-        let index = read_at(&mut file, index_at, index_length as usize)?;
-        let marks = read_at(&mut file, index_at + index_length, marks_length as usize)?;
+        let mut index = vec![0; index_length as usize];
+        read_at(&file, index_at, &mut index)?;
+        let mut marks = vec![0; marks_length as usize];
+        read_at(&file, index_at + index_length, &mut marks)?;
         if hash(1, &index) != number(88) || hash(2, &marks) != number(96) {
             return Err(damaged());
         }
@@ -151,7 +160,7 @@ impl Table {
                     })
                     .collect(),
             ),
-            cache: (0..CACHED_BLOCKS).map(|_| None).collect(),
+            cache: vec![(None, Vec::new()); CACHED_BLOCKS],
         };
         table.read_index(&index).ok_or_else(damaged)?;
         Ok(table)
@@ -229,7 +238,7 @@ impl Table {
         Scan {
             table: self,
             block: 0,
-            payload: Vec::new(),
+            bytes: Vec::new(),
             at: 0,
             row: 0,
         }
@@ -238,26 +247,27 @@ impl Table {
     /// The entries of a block, its checksum proved.
     fn block(&mut self, number: usize) -> io::Result<&[u8]> {
         let slot = number % CACHED_BLOCKS;
-        if !matches!(&self.cache[slot], Some((cached, _)) if *cached == number) {
-            let payload = self.read_block(number)?;
-            self.cache[slot] = Some((number, payload));
+        if self.cache[slot].0 != Some(number) {
+            // Taken out, so that what was read badly is never found there.
+            let mut bytes = std::mem::take(&mut self.cache[slot]).1;
+            self.read_block(number, &mut bytes)?;
+            self.cache[slot] = (Some(number), bytes);
         }
-        Ok(self.cache[slot]
-            .as_ref()
-            .map_or(&[][..], |(_, payload)| payload))
+        Ok(&self.cache[slot].1[BLOCK_HEAD..])
     }
 
-    fn read_block(&mut self, number: usize) -> io::Result<Vec<u8>> {
+    /// Reads a block whole; its entries begin after [`BLOCK_HEAD`] bytes.
+    fn read_block(&self, number: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
         let block = self.blocks[number];
-        let mut bytes = read_at(&mut self.file, block.offset, block.length as usize)?;
-        let head = bytes.get(..BLOCK_HEAD).ok_or_else(damaged)?;
+        bytes.resize(block.length as usize, 0);
+        read_at(&self.file, block.offset, bytes)?;
+        let (head, payload) = bytes.split_at_checked(BLOCK_HEAD).ok_or_else(damaged)?;
         let mut checksum = [0; 8];
         checksum.copy_from_slice(&head[4..]);
-        let payload = bytes.split_off(BLOCK_HEAD);
-        if u64::from_le_bytes(checksum) != hash(block.offset, &payload) {
+        if u64::from_le_bytes(checksum) != hash(block.offset, payload) {
             return Err(damaged());
         }
-        Ok(payload)
+        Ok(())
     }
 
     fn read_index(&mut self, mut index: &[u8]) -> Option<()> {
@@ -321,15 +331,20 @@ fn find_by_stride(payload: &[u8], block: Block, key: Key<'_>) -> Option<Found> {
     None
 }
 
-fn read_at(file: &mut File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(offset))?;
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes)
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged(),
-            _ => error,
-        })?;
-    Ok(bytes)
+/// Reads bytes from a place of a file; a file that ends before is damaged.
+fn read_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    #[cfg(unix)]
+    let read = std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset);
+    #[cfg(not(unix))]
+    let read = {
+        let mut file = file;
+        io::Seek::seek(&mut file, io::SeekFrom::Start(offset))
+            .and_then(|_| io::Read::read_exact(&mut file, bytes))
+    };
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(),
+        _ => error,
+    })
 }
 
 /// Goes through a table row by row.
@@ -337,7 +352,7 @@ fn read_at(file: &mut File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
 pub(super) struct Scan<'a> {
     table: &'a mut Table,
     block: usize,
-    payload: Vec<u8>,
+    bytes: Vec<u8>,
     at: usize,
     row: u32,
 }
@@ -345,266 +360,20 @@ pub(super) struct Scan<'a> {
 impl Scan<'_> {
     /// The next row: key, hash, whether it has a mark.
     pub(super) fn next(&mut self) -> io::Result<Option<(Key<'_>, u64, bool)>> {
-        if self.at == self.payload.len() {
+        if self.at == self.bytes.len() {
             if self.block == self.table.blocks.len() {
                 return Ok(None);
             }
-            self.payload = self.table.read_block(self.block)?;
+            self.table.read_block(self.block, &mut self.bytes)?;
             self.block += 1;
-            self.at = 0;
+            self.at = BLOCK_HEAD;
         }
-        let before = &self.payload[self.at..];
+        let before = &self.bytes[self.at..];
         let mut rest = before;
         let (key, hash) = key::read_entry(&mut rest).ok_or_else(damaged)?;
         self.at += before.len() - rest.len();
         let mark = self.table.marks.has(self.row);
         self.row += 1;
         Ok(Some((key, hash, mark)))
-    }
-}
-
-/// Writes a table from rows in order.
-#[derive(Debug)]
-pub(super) struct Writer {
-    file: BufWriter<File>,
-    offset: u64,
-    block: Vec<u8>,
-    rows_of_block: u32,
-    stride: Option<usize>,
-    first_key: Vec<u8>,
-    index: Vec<u8>,
-    rows: u32,
-    marks: Marks,
-}
-
-impl Writer {
-    pub(super) fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::with_capacity(1 << 18, File::create(path)?);
-        file.write_all(MAGIC)?;
-        Ok(Self {
-            file,
-            offset: MAGIC.len() as u64,
-            block: Vec::with_capacity(BLOCK_BYTES + 100),
-            rows_of_block: 0,
-            stride: None,
-            first_key: Vec::new(),
-            index: Vec::new(),
-            rows: 0,
-            marks: Marks::default(),
-        })
-    }
-
-    /// Appends a row; its key is greater than all before.
-    pub(super) fn push(&mut self, key: Key<'_>, hash: u64, mark: bool) -> io::Result<()> {
-        let start = self.block.len();
-        if start == 0 {
-            self.first_key.clear();
-            key.write(&mut self.first_key);
-        }
-        key.write_entry(hash, &mut self.block);
-        let length = self.block.len() - start;
-        let same_tag = self.first_key[0] == key.tag;
-        self.stride = match self.stride {
-            None => Some(length),
-            Some(stride) if stride == length && same_tag => Some(stride),
-            Some(_) => Some(0),
-        };
-        self.marks.push(self.rows, mark);
-        self.rows += 1;
-        self.rows_of_block += 1;
-        if self.block.len() >= BLOCK_BYTES {
-            self.end_block()?;
-        }
-        Ok(())
-    }
-
-    /// Writes what is left, and returns once the file is on the disk.
-    pub(super) fn finish(mut self, description: &Description) -> io::Result<()> {
-        self.end_block()?;
-        let marks: Vec<u8> = self
-            .marks
-            .0
-            .iter()
-            .flat_map(|word| word.to_le_bytes())
-            .collect();
-        let mut footer = Vec::with_capacity(FOOTER_BYTES);
-        for number in [
-            self.offset,
-            self.index.len() as u64,
-            marks.len() as u64,
-            u64::from(self.rows),
-            description.generation,
-        ] {
-            footer.extend_from_slice(&number.to_le_bytes());
-        }
-        footer.extend_from_slice(&description.identity);
-        footer.extend_from_slice(&description.version.unwrap_or(0).to_le_bytes());
-        let flags = u64::from(description.version.is_some()) | u64::from(description.trusted) << 1;
-        footer.extend_from_slice(&flags.to_le_bytes());
-        footer.extend_from_slice(&hash(1, &self.index).to_le_bytes());
-        footer.extend_from_slice(&hash(2, &marks).to_le_bytes());
-        footer.extend_from_slice(&hash(0, &footer).to_le_bytes());
-        footer.extend_from_slice(MAGIC);
-        self.file.write_all(&self.index)?;
-        self.file.write_all(&marks)?;
-        self.file.write_all(&footer)?;
-        self.file.into_inner()?.sync_all()
-    }
-
-    fn end_block(&mut self) -> io::Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        let length = self.block.len() + BLOCK_HEAD;
-        self.file
-            .write_all(&(self.block.len() as u32).to_le_bytes())?;
-        self.file
-            .write_all(&hash(self.offset, &self.block).to_le_bytes())?;
-        self.file.write_all(&self.block)?;
-        key::write_number(length as u64, &mut self.index);
-        key::write_number(u64::from(self.rows_of_block), &mut self.index);
-        key::write_number(self.stride.unwrap_or(0) as u64, &mut self.index);
-        self.index.extend_from_slice(&self.first_key);
-        self.offset += length as u64;
-        self.block.clear();
-        self.rows_of_block = 0;
-        self.stride = None;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::key::pack;
-    use super::*;
-    use crate::memory::tests::Folder;
-
-    const DESCRIPTION: Description = Description {
-        identity: [7; 32],
-        generation: 3,
-        version: Some(-5),
-        trusted: true,
-    };
-
-    fn ids() -> Vec<String> {
-        let mut ids: Vec<String> = (0..3000)
-            .map(|number| match number % 3 {
-                0 => number.to_string(),
-                1 => format!("{number:08x}-0000-4000-8000-000000000000"),
-                _ => format!("v-{number}@example.org"),
-            })
-            .collect();
-        ids.sort_by_cached_key(|id| {
-            let mut bytes = Vec::new();
-            (pack(id.as_bytes(), &mut bytes), bytes)
-        });
-        ids
-    }
-
-    fn with_key<T>(id: &str, then: impl FnOnce(Key<'_>) -> T) -> T {
-        let mut bytes = Vec::new();
-        let tag = pack(id.as_bytes(), &mut bytes);
-        then(Key { tag, bytes: &bytes })
-    }
-
-    fn write(path: &Path, ids: &[String]) {
-        let mut writer = Writer::create(path).unwrap();
-        for (row, id) in ids.iter().enumerate() {
-            with_key(id, |key| writer.push(key, row as u64, row % 2 == 0)).unwrap();
-        }
-        writer.finish(&DESCRIPTION).unwrap();
-    }
-
-    #[test]
-    fn every_row_is_found_again_and_no_other() {
-        let folder = Folder::new();
-        let path = folder.path("table");
-        let ids = ids();
-        write(&path, &ids);
-        let mut table = Table::open(&path).unwrap();
-        assert_eq!(table.description, DESCRIPTION);
-        assert_eq!(table.rows() as usize, ids.len());
-        for (row, id) in ids.iter().enumerate() {
-            let found = with_key(id, |key| table.find(key)).unwrap();
-            assert_eq!(
-                found,
-                Some(Found {
-                    row: row as u32,
-                    hash: row as u64
-                })
-            );
-            assert_eq!(table.marks.has(row as u32), row % 2 == 0);
-        }
-        for absent in [
-            "",
-            "9999999",
-            "00000000-0000-4000-8000-000000000000",
-            "zz",
-            "v-",
-        ] {
-            assert_eq!(
-                with_key(absent, |key| table.find(key)).unwrap(),
-                None,
-                "{absent}"
-            );
-        }
-    }
-
-    #[test]
-    fn rows_without_mark_come_in_portions() {
-        let folder = Folder::new();
-        let path = folder.path("table");
-        let ids = ids();
-        write(&path, &ids);
-        let mut table = Table::open(&path).unwrap();
-        let mut seen = Vec::new();
-        let mut from = 0;
-        while from < table.rows() {
-            from = table
-                .unmarked(from, 400, |key| {
-                    let mut text = Vec::new();
-                    key.unpack(&mut text);
-                    seen.push(String::from_utf8(text).unwrap());
-                })
-                .unwrap();
-        }
-        let wanted: Vec<String> = ids.iter().skip(1).step_by(2).cloned().collect();
-        assert_eq!(seen, wanted);
-    }
-
-    #[test]
-    fn damage_is_noticed_wherever_it_is() {
-        let folder = Folder::new();
-        let path = folder.path("table");
-        let ids: Vec<String> = ids().into_iter().take(300).collect();
-        write(&path, &ids);
-        let whole = std::fs::read(&path).unwrap();
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 0x10;
-            std::fs::write(&path, &bytes).unwrap();
-            let Ok(mut table) = Table::open(&path) else {
-                continue;
-            };
-            let all = || -> io::Result<u32> {
-                let mut scan = table.scan();
-                let mut rows = 0;
-                while let Some((key, hash, _)) = scan.next()? {
-                    let mut text = Vec::new();
-                    key.unpack(&mut text);
-                    assert_eq!(text, ids[hash as usize].as_bytes(), "byte {at}");
-                    rows += 1;
-                }
-                Ok(rows)
-            };
-            // A block whose damage hits only what is stored twice reads well; nothing reads wrongly.
-            if let Ok(rows) = { all }() {
-                assert_eq!(rows as usize, ids.len(), "byte {at}");
-            }
-        }
-        for length in 0..whole.len() {
-            std::fs::write(&path, &whole[..length]).unwrap();
-            assert!(Table::open(&path).is_err(), "cut to {length}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use super::journal::Journal;
 use super::*;
 
 /// A folder that goes away with the test.
