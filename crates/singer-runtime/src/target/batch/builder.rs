@@ -81,6 +81,14 @@ impl Builder {
         self.batch.bytes()
     }
 
+    /// Memory that it holds, filled or not.
+    pub(crate) fn memory(&self) -> usize {
+        self.batch.data.capacity()
+            + self.batch.fields.capacity() * size_of::<Field>()
+            + self.batch.records.capacity() * size_of::<Row>()
+            + (self.hashes.capacity() + 2 * self.rows.capacity()) * size_of::<u64>()
+    }
+
     /// Adds a record, whose spans `fields` holds, and returns its row: a new one, or that of an
     /// earlier record with the same key.
     pub(crate) fn push(&mut self, record: &[u8], fields: &Fields, origin: Origin) -> usize {

@@ -13,9 +13,6 @@ use crate::target::options::Validation;
 use crate::target::rejects::Reject;
 use crate::target::shared::{Event, Sealed};
 
-/// What a row costs beside its record and its spans.
-const ROW_BYTES: usize = 80;
-
 /// A record as it was read; its fields are in the reader's own spans.
 pub(super) struct Arrived<'a> {
     pub(super) text: &'a [u8],
@@ -145,7 +142,6 @@ impl<W: Writer> Intake<W> {
         }
         let slot = &mut self.slots[index];
         let Some(open) = &mut slot.open else { return };
-        let before = open.builder.bytes();
         let origin = Origin {
             line: record.line,
             version: record.version,
@@ -165,10 +161,9 @@ impl<W: Writer> Intake<W> {
         if let Some(version) = record.version {
             slot.versions.record(version);
         }
-        let spans = size_of_val(self.fields.as_slice());
-        let grown = open.builder.bytes() - before + spans + ROW_BYTES;
-        open.memory += grown;
-        self.open_bytes += grown;
+        let memory = open.builder.memory();
+        self.open_bytes = self.open_bytes + memory - open.memory;
+        open.memory = memory;
         if open.builder.len() >= open.limits.max_records {
             self.seal(index);
         }

@@ -61,7 +61,7 @@ pub(super) struct Open {
     pub(super) deadline: Instant,
     /// When it was begun, as JSON; empty if nobody wants to know.
     pub(super) batched_at: String,
-    /// Bytes that it holds, spans included.
+    /// Memory that it held when it was filled last.
     pub(super) memory: usize,
 }
 
