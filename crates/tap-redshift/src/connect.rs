@@ -1,15 +1,17 @@
 //! Sessions: one connection each, with the parameters that both Redshift and PostgreSQL take.
 //!
-//! Everything is sent by the simple protocol, which works everywhere. A session that is dropped in
-//! the middle of a result closes its socket and does not read the rest.
+//! Everything is sent by the simple protocol, which works everywhere. A session has no task of its
+//! own: whoever waits for an answer moves the connection on, so that rows do not travel between
+//! threads. Dropped in the middle of a result it closes its socket and does not read the rest.
 
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use singer_core::Error;
 use singer_net::{Attempt as Try, Backoff, Retry};
 use singer_runtime::context::Context;
-use tokio::task::JoinHandle;
 use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -28,15 +30,56 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub(crate) struct Session {
     /// The driver's handle.
     pub(crate) client: Client,
+    /// What moves the handle's requests and answers.
+    pub(crate) link: Link,
     /// What the server is.
     pub(crate) server: Server,
-    driver: JoinHandle<()>,
 }
 
-impl Drop for Session {
-    fn drop(&mut self) {
-        // Left alone, the driver would read what is still on its way: perhaps a whole table.
-        self.driver.abort();
+/// The connection itself.
+pub(crate) struct Link {
+    /// None once it has ended.
+    connection: Option<Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = if self.connection.is_some() {
+            "open"
+        } else {
+            "ended"
+        };
+        write!(f, "Link({state})")
+    }
+}
+
+impl Link {
+    fn new(
+        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
+    ) -> Self {
+        Self {
+            connection: Some(Box::pin(connection)),
+        }
+    }
+
+    /// Waits for an answer, and moves the connection on meanwhile.
+    pub(crate) async fn drive<T>(&mut self, answer: impl Future<Output = T>) -> T {
+        let mut answer = std::pin::pin!(answer);
+        std::future::poll_fn(|context| {
+            // What has arrived already needs no look at the connection.
+            if let Poll::Ready(found) = answer.as_mut().poll(context) {
+                return Poll::Ready(found);
+            }
+            if let Some(connection) = &mut self.connection
+                && let Poll::Ready(ended) = connection.as_mut().poll(context)
+            {
+                // What went wrong reaches the reader through its own statement as well.
+                tracing::debug!(error = ?ended.err(), "the connection ended");
+                self.connection = None;
+            }
+            answer.as_mut().poll(context)
+        })
+        .await
     }
 }
 
@@ -72,7 +115,7 @@ pub(crate) fn retry(config: &Config) -> Retry {
 pub(crate) async fn connect_once(config: &Config, context: &Context) -> Attempt<Session> {
     let settings = driver_config(config, context).await?;
     let mode = config.tls_mode();
-    let (client, driver) = match mode {
+    let (client, link) = match mode {
         TlsMode::Disable => plain(config, settings).await?,
         TlsMode::Allow => match plain(config, settings.clone()).await {
             Err(failure) if failure.error.kind() == singer_core::Kind::Auth => {
@@ -87,7 +130,7 @@ pub(crate) async fn connect_once(config: &Config, context: &Context) -> Attempt<
     };
     let mut session = Session {
         client,
-        driver,
+        link,
         server: Server::detect(""),
     };
     session.prepare(config).await?;
@@ -123,26 +166,23 @@ fn connecting(config: &Config) -> String {
     )
 }
 
-async fn plain(
-    config: &Config,
-    mut settings: tokio_postgres::Config,
-) -> Attempt<(Client, JoinHandle<()>)> {
+async fn plain(config: &Config, mut settings: tokio_postgres::Config) -> Attempt<(Client, Link)> {
     settings.ssl_mode(SslMode::Disable);
     let connected = settings.connect(NoTls);
     let (client, connection) = in_time(config, connected).await?;
-    Ok((client, tokio::spawn(drive(connection))))
+    Ok((client, Link::new(connection)))
 }
 
 async fn encrypted(
     config: &Config,
     mut settings: tokio_postgres::Config,
     mode: SslMode,
-) -> Attempt<(Client, JoinHandle<()>)> {
+) -> Attempt<(Client, Link)> {
     settings.ssl_mode(mode);
     let tls = tls::client_config(config.tls_mode(), config.sslrootcert.as_deref())?;
     let connected = settings.connect(MakeRustlsConnect::new(tls));
     let (client, connection) = in_time(config, connected).await?;
-    Ok((client, tokio::spawn(drive(connection))))
+    Ok((client, Link::new(connection)))
 }
 
 /// The driver's own limit ends with the TCP connection; a server may also be silent after it.
@@ -158,17 +198,6 @@ async fn in_time<T>(
                 "check that the network lets this machine through: security group, VPN, `publicly accessible`",
             ),
         )),
-    }
-}
-
-async fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    // What went wrong reaches the reader through its own statement as well.
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "the connection ended");
     }
 }
 
@@ -195,14 +224,18 @@ impl Session {
                 "SET extra_float_digits TO 3; SET intervalstyle TO 'postgres'; \
                  SET bytea_output TO 'hex'; SET standard_conforming_strings TO on;",
             );
+            if self.server.major >= 11 {
+                // Rows are passed on as they are: compiling their statement only delays the first.
+                statements.push_str("SET jit TO off;");
+            }
         }
         self.query(&statements, "cannot set up the session").await?;
         if self.server.is_redshift() {
             // Names are always quoted as the catalog spells them. Clusters that do not know the
             // setting fold names themselves, so a refusal is no harm.
+            let setting = "SET enable_case_sensitive_identifier TO true";
             let refused = self
-                .client
-                .batch_execute("SET enable_case_sensitive_identifier TO true")
+                .query(setting, "cannot set up the session")
                 .await
                 .is_err();
             tracing::debug!(refused, "case-sensitive identifiers");
@@ -211,41 +244,34 @@ impl Session {
     }
 
     /// Runs one or several statements and returns all their rows.
-    pub(crate) async fn query(&self, sql: &str, doing: &str) -> Attempt<TextRows> {
-        let stream = self
-            .client
-            .simple_query_raw(sql)
-            .await
-            .map_err(|error| failure::judge(error, doing))?;
+    pub(crate) async fn query(&mut self, sql: &str, doing: &str) -> Attempt<TextRows> {
+        let stream = self.stream(sql, doing).await?;
         let mut stream = std::pin::pin!(stream);
         let mut rows = Vec::new();
-        while let Some(message) = stream.next().await {
-            match message.map_err(|error| failure::judge(error, doing))? {
-                SimpleQueryMessage::Row(row) => {
-                    let mut values = Vec::with_capacity(row.len());
-                    for index in 0..row.len() {
-                        let value = row
-                            .try_get(index)
-                            .map_err(|error| failure::judge(error, doing))?;
-                        values.push(value.map(str::to_owned));
-                    }
-                    rows.push(values);
-                }
-                _ => continue,
-            }
+        while let Some(message) = self.link.drive(stream.next()).await {
+            let message = message.map_err(|error| failure::judge(error, doing))?;
+            let SimpleQueryMessage::Row(row) = message else {
+                continue;
+            };
+            let values = (0..row.len()).map(|index| {
+                let value = row.try_get(index)?;
+                Ok(value.map(str::to_owned))
+            });
+            let values: Result<Vec<Option<String>>, tokio_postgres::Error> = values.collect();
+            rows.push(values.map_err(|error| failure::judge(error, doing))?);
         }
         Ok(rows)
     }
 
-    /// The messages of one statement as they come.
+    /// The messages of one statement; [`Link::drive`] makes them come.
     pub(crate) async fn stream(
-        &self,
+        &mut self,
         sql: &str,
         doing: &str,
     ) -> Attempt<impl Stream<Item = Result<SimpleQueryMessage, tokio_postgres::Error>> + use<>>
     {
-        self.client
-            .simple_query_raw(sql)
+        self.link
+            .drive(self.client.simple_query_raw(sql))
             .await
             .map_err(|error| failure::judge(error, doing))
     }

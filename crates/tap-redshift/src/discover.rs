@@ -92,7 +92,7 @@ impl<'a> Limits<'a> {
 }
 
 /// Reads the catalogs.
-pub(crate) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
+pub(crate) async fn tables(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
     let mut tables = if session.server.is_redshift() {
         redshift::tables(session, limits).await?
     } else {
@@ -106,7 +106,7 @@ pub(crate) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Ve
 /// The tables that share their name with one of these, by the same rules as [`tables`], so that one
 /// table gets one stream name whatever the scope.
 pub(crate) async fn namesakes(
-    session: &Session,
+    session: &mut Session,
     config: &Config,
     tables: &[Table],
 ) -> Attempt<Vec<TableName>> {

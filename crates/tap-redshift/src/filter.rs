@@ -145,7 +145,7 @@ impl Filter {
     }
 
     /// Puts many ids into a temporary table of this session.
-    pub(crate) async fn prepare(&self, session: &Session) -> Attempt<()> {
+    pub(crate) async fn prepare(&self, session: &mut Session) -> Attempt<()> {
         const DOING: &str = "cannot put the ids of the key filter into a temporary table";
         if self.ids.len() <= MOST_LISTED {
             return Ok(());

@@ -87,14 +87,14 @@ impl Tap for Redshift {
     }
 
     async fn discover(&self, scope: &Scope) -> anyhow::Result<Discovery> {
-        let session = self.session().await?;
+        let mut session = self.session().await?;
         let limits = Limits::new(&self.config, scope);
-        let found = discover::tables(&session, &limits).await;
+        let found = discover::tables(&mut session, &limits).await;
         let tables = found.map_err(|failure| failure.error)?;
         let collisions = match scope {
             Scope::All => Collisions::among(tables.iter().map(|table| &table.name)),
             Scope::Streams(_) => {
-                let names = discover::namesakes(&session, &self.config, &tables).await;
+                let names = discover::namesakes(&mut session, &self.config, &tables).await;
                 Collisions::among(&names.map_err(|failure| failure.error)?)
             }
         };
@@ -164,10 +164,10 @@ impl Redshift {
 
     /// Looks a table up in the catalog again.
     async fn rediscover(&self, id: &str) -> Result<Table> {
-        let session = self.session().await?;
+        let mut session = self.session().await?;
         let scope = Scope::Streams(vec![id.to_owned()]);
         let limits = Limits::new(&self.config, &scope);
-        let found: Attempt<Vec<Table>> = discover::tables(&session, &limits).await;
+        let found: Attempt<Vec<Table>> = discover::tables(&mut session, &limits).await;
         let tables = found.map_err(|failure| failure.error)?;
         let table = tables.into_iter().next().ok_or_else(|| {
             Error::rejected(format!("`{id}` is gone from the database"))

@@ -129,13 +129,13 @@ impl Reading<'_> {
 
     /// Reads until the end, or until something fails.
     async fn attempt(&mut self, progress: &mut Progress, out: &mut Output) -> Attempt<()> {
-        let session = self.tap.session().await?;
+        let mut session = self.tap.session().await?;
         let filter = self.tap.filter_of(self.plan, &self.table).await?;
         if let Some(filter) = &filter {
-            filter.prepare(&session).await?;
+            filter.prepare(&mut session).await?;
         }
         let nothing = filter.as_ref().is_some_and(Filter::is_empty);
-        let is_empty = self.bound(&session, progress).await? || nothing;
+        let is_empty = self.bound(&mut session, progress).await? || nothing;
         if is_empty {
             return self.finish(progress, out).await;
         }
@@ -151,7 +151,7 @@ impl Reading<'_> {
         let writer = RecordWriter::new(&columns, self.plan.fields.len(), &keys, formats);
         let stop = self.tap.context.stop();
         let mut sink = Sink::new(out, writer, progress, stop);
-        let result = fetch::fetch(&session, &statement, &mut sink).await;
+        let result = fetch::fetch(&mut session, &statement, &mut sink).await;
         let (last, rows) = (sink.last_key(), sink.rows());
         self.report(sink.writer());
         progress.rows += rows;
@@ -163,7 +163,7 @@ impl Reading<'_> {
     }
 
     /// Sets the upper bound once; true if there is nothing to read.
-    async fn bound(&self, session: &Session, progress: &mut Progress) -> Attempt<bool> {
+    async fn bound(&self, session: &mut Session, progress: &mut Progress) -> Attempt<bool> {
         if progress.bounded {
             return Ok(false);
         }
@@ -191,7 +191,7 @@ impl Reading<'_> {
         Ok(false)
     }
 
-    async fn count_null_keys(&self, session: &Session, progress: &Progress) -> Attempt<()> {
+    async fn count_null_keys(&self, session: &mut Session, progress: &Progress) -> Attempt<()> {
         for key in progress.window.keys.iter().filter(|key| key.nullable) {
             let doing = format!("cannot count rows of `{}` without a key", self.table.name);
             let sql = format!(

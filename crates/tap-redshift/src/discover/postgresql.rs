@@ -9,7 +9,7 @@ use crate::table::{Column, Table, TableName};
 use crate::types::{CatalogType, Type};
 
 /// The tables of the connected database.
-pub(super) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
+pub(super) async fn tables(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
     let sql = query(session, limits);
     let rows = session
         .query(&sql, "cannot read the catalog of the database")
@@ -40,7 +40,7 @@ pub(super) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Ve
 }
 
 /// The names alone.
-pub(super) async fn names(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<TableName>> {
+pub(super) async fn names(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<TableName>> {
     let sql = format!(
         "SELECT n.nspname, c.relname FROM pg_catalog.pg_namespace n \
          JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid WHERE {}",

@@ -14,7 +14,7 @@ use crate::table::{Column, Table, TableName};
 use crate::types::Type;
 
 /// The tables of the connected database and of those that the config names.
-pub(super) async fn tables(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
+pub(super) async fn tables(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
     let mut tables = local(session, limits).await?;
     late_binding_views(session, limits, &mut tables).await;
     if limits.ids.is_none() {
@@ -35,7 +35,7 @@ fn asks_for_more(limits: &Limits<'_>, tables: &[Table]) -> bool {
     limits.ids.is_none_or(|ids| !ids.iter().all(found))
 }
 
-async fn local(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
+async fn local(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
     const DOING: &str = "cannot read the catalog of the database";
     let keys = "a.attsortkeyord, a.attisdistkey";
     let rows = match session
@@ -71,7 +71,7 @@ async fn local(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<Table>> {
 }
 
 /// The names alone, external tables included if they are read.
-pub(super) async fn names(session: &Session, limits: &Limits<'_>) -> Attempt<Vec<TableName>> {
+pub(super) async fn names(session: &mut Session, limits: &Limits<'_>) -> Attempt<Vec<TableName>> {
     let sql = format!(
         "SELECT n.nspname, c.relname FROM pg_namespace n \
          JOIN pg_class c ON c.relnamespace = n.oid WHERE {}",
@@ -160,7 +160,7 @@ fn column(name: &str, words: &str, nullable: bool) -> Column {
 }
 
 /// Adds the columns of views that bind late: these have none in `pg_attribute`.
-async fn late_binding_views(session: &Session, limits: &Limits<'_>, tables: &mut [Table]) {
+async fn late_binding_views(session: &mut Session, limits: &Limits<'_>, tables: &mut [Table]) {
     let without_columns = |table: &Table| table.is_view && table.columns.is_empty();
     if !tables.iter().any(without_columns) {
         return;
@@ -194,7 +194,7 @@ async fn late_binding_views(session: &Session, limits: &Limits<'_>, tables: &mut
 }
 
 /// Better estimates than the catalog's, where the user may see them.
-async fn row_counts(session: &Session, tables: &mut [Table]) {
+async fn row_counts(session: &mut Session, tables: &mut [Table]) {
     let sql = "SELECT \"schema\", \"table\", CAST(tbl_rows AS bigint) FROM svv_table_info";
     let rows = match session.query(sql, "cannot read the sizes of tables").await {
         Ok(rows) => rows,
@@ -216,7 +216,7 @@ async fn row_counts(session: &Session, tables: &mut [Table]) {
     }
 }
 
-async fn external(session: &Session, limits: &Limits<'_>, tables: &mut Vec<Table>) {
+async fn external(session: &mut Session, limits: &Limits<'_>, tables: &mut Vec<Table>) {
     let condition = limits.condition(session, "schemaname", "tablename");
     let sql = format!(
         "SELECT schemaname, tablename, columnname, external_type FROM svv_external_columns \
@@ -240,7 +240,7 @@ async fn external(session: &Session, limits: &Limits<'_>, tables: &mut Vec<Table
 }
 
 /// The tables of another database or of a datashare.
-async fn foreign(session: &Session, database: &str, tables: &mut Vec<Table>) {
+async fn foreign(session: &mut Session, database: &str, tables: &mut Vec<Table>) {
     let sql = format!(
         "SELECT schema_name, table_name, column_name, data_type, character_maximum_length, \
          numeric_precision, numeric_scale, is_nullable FROM svv_all_columns \

@@ -2,7 +2,7 @@
 //! server waits while the pipe is full.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
 use singer_core::Error;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -13,7 +13,7 @@ use crate::failure::{self, Attempt};
 
 /// Runs the statement to its end.
 pub(super) async fn fetch(
-    session: &Session,
+    session: &mut Session,
     statement: &Statement,
     sink: &mut Sink<'_>,
 ) -> Attempt<()> {
@@ -29,16 +29,17 @@ pub(super) async fn fetch(
 /// What a binary COPY begins with, before flags and the length of an extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 
-async fn copy(session: &Session, statement: &Statement, sink: &mut Sink<'_>) -> Attempt<()> {
+async fn copy(session: &mut Session, statement: &Statement, sink: &mut Sink<'_>) -> Attempt<()> {
     let sql = format!("COPY ({}) TO STDOUT (FORMAT binary)", statement.select);
     let judge = |error| failure::judge(error, statement.doing.as_str());
-    let started = session.client.copy_out(sql.as_str());
+    let Session { client, link, .. } = session;
+    let started = link.drive(client.copy_out(sql.as_str()));
     let stream = sink.wait_for(started).await?.map_err(judge)?;
     let mut stream = std::pin::pin!(stream);
     let mut begun = false;
     // The end of a message that did not end with a row: servers send whole rows, others may not.
     let mut left = BytesMut::new();
-    while let Some(chunk) = sink.wait_for(stream.next()).await? {
+    while let Some(chunk) = sink.wait_for(link.drive(stream.next())).await? {
         let mut chunk: Bytes = chunk.map_err(judge)?;
         if !left.is_empty() {
             left.extend_from_slice(&chunk);
@@ -102,12 +103,12 @@ fn after_header(bytes: &[u8]) -> singer_core::Result<Option<&[u8]>> {
 }
 
 /// Runs a statement and hands over its rows as texts; returns how many there were.
-async fn text(session: &Session, sql: &str, doing: &str, sink: &mut Sink<'_>) -> Attempt<u64> {
+async fn text(session: &mut Session, sql: &str, doing: &str, sink: &mut Sink<'_>) -> Attempt<u64> {
     let started = session.stream(sql, doing);
     let stream = sink.wait_for(started).await??;
     let mut stream = std::pin::pin!(stream);
     let mut rows = 0;
-    while let Some(message) = next_message(stream.as_mut(), sink).await? {
+    while let Some(message) = sink.wait_for(session.link.drive(stream.next())).await? {
         let message = message.map_err(|error| failure::judge(error, doing))?;
         let SimpleQueryMessage::Row(row) = message else {
             continue;
@@ -122,15 +123,8 @@ async fn text(session: &Session, sql: &str, doing: &str, sink: &mut Sink<'_>) ->
     Ok(rows)
 }
 
-async fn next_message<T>(
-    mut stream: std::pin::Pin<&mut impl Stream<Item = T>>,
-    sink: &mut Sink<'_>,
-) -> Attempt<Option<T>> {
-    sink.wait_for(stream.next()).await
-}
-
 async fn cursor(
-    session: &Session,
+    session: &mut Session,
     statement: &Statement,
     rows: u32,
     sink: &mut Sink<'_>,
