@@ -192,7 +192,7 @@ fn recovers(pair: &Pair) {
     assert_true_state(pair);
     pair.pendo.set_faults(&[]);
     pair.run(Cut::Never).expect_success();
-    pair.assert_equal();
+    pair.assert_same_rows();
 }
 
 #[test]
@@ -253,11 +253,11 @@ fn target_between_the_service_applying_and_its_answer() {
         target.kill();
         // At the destination, and nobody here knows: neither state nor memory may say so.
         assert!(pair.state().is_none());
-        let applied = pair.stored().len() as u64;
+        let first = pair.stored();
         recovers(&pair);
-        assert_eq!(
-            pair.pendo.applied(Kind::Account),
-            1_000 + applied,
+        let stored = pair.stored();
+        assert!(
+            first.iter().all(|(id, row)| stored.get(id) == Some(row)),
             "sent again, harmlessly"
         );
     }

@@ -30,7 +30,7 @@ fn tap_redshift_says_what_is_wrong() {
     let database = Database::new();
     database.execute(
         "CREATE TABLE thing (id integer PRIMARY KEY, name text, changed_at timestamptz);
-         INSERT INTO thing VALUES (1, 'one', '2026-01-01T00:00:00Z'), (2, NULL, '2026-01-02T00:00:00.5Z'),
+         INSERT INTO thing VALUES (1, 'one', '2021-01-01T00:00:00Z'), (2, NULL, '2021-01-02T00:00:00.5Z'),
              (3, 'three', NULL);
          ANALYZE thing",
     );

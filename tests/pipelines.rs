@@ -318,7 +318,7 @@ fn a_target_that_cannot_write_a_stream_says_so_before_the_first_write() {
     let ended = pair.run(Cut::Never);
     ended
         .target
-        .expect_code(1)
+        .expect_code(2)
         .expect_log("seats")
         .expect_log("updated_at")
         .expect_log("hint:");
@@ -334,7 +334,10 @@ fn a_target_that_cannot_write_a_stream_says_so_before_the_first_write() {
 
 #[test]
 fn a_table_that_fails_does_not_stop_the_others() {
-    let pair = Pair::new(1_000, Method::FullTable);
+    let mut pair = Pair::new(1_000, Method::FullTable);
+    let trap = json!({"kind": "account", "id": "id", "fields": {"name": "name"}});
+    let streams = json!({"account": {"kind": "account"}, "trap": trap});
+    pair.target_config.insert("streams".to_owned(), streams);
     pair.database.execute(
         "CREATE TABLE broken AS SELECT n AS id, 'x'::text AS name FROM generate_series(1, 10) AS n;
          ALTER TABLE broken ADD PRIMARY KEY (id);

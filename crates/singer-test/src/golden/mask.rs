@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 /// Keys whose values differ from run to run, in JSON and in `key=value`.
-const VOLATILE: [&str; 13] = [
+const VOLATILE: [&str; 14] = [
     "at",
     "duration",
     "duration_seconds",
@@ -18,6 +18,7 @@ const VOLATILE: [&str; 13] = [
     "timestamp",
     "ts",
     "version",
+    "wait_milliseconds",
 ];
 
 const HIDDEN: &str = "…";
