@@ -12,10 +12,11 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sandbox::source::{
-    Binaries, Connection, PrivateServer, PrivateServerOptions, Shape, create_bench_table,
+    Binaries, Connection, PrivateServer, PrivateServerOptions, Shape, SourceChoice, SourceOptions,
+    create_bench_table,
 };
 use serde_json::Value;
 
@@ -88,15 +89,13 @@ impl Drop for Serving {
     }
 }
 
-/// Whether the database is gone, after a moment at most.
-fn is_gone(port: u16) -> bool {
-    (0..200).any(|_| {
-        let gone = TcpStream::connect(("127.0.0.1", port)).is_err();
-        if !gone {
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        gone
-    })
+/// Waits for something that happens in a moment, or never.
+fn wait_until(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "it did not happen in time");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]
@@ -154,7 +153,60 @@ fn a_killed_sandbox_leaves_no_server_behind() {
     let port = serving.database_port();
     serving.child.kill().unwrap();
     serving.child.wait().unwrap();
-    assert!(is_gone(port));
+    wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn a_sandbox_killed_while_the_server_starts_leaves_nothing_behind() {
+    if Binaries::find().is_none() {
+        println!("skipped: no PostgreSQL server on this machine");
+        return;
+    }
+    let mut child = Command::new(PROGRAM)
+        .args(["serve", "--listen=127.0.0.1:0", "--source=found"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let name = format!("antiphon-postgres-{}-0", child.id());
+    let folder = || {
+        [std::env::temp_dir(), PathBuf::from("/tmp")]
+            .into_iter()
+            .map(|place| place.join(&name))
+            .find(|folder| folder.exists())
+    };
+    // The first file of the cluster means that its making has begun.
+    wait_until(|| folder().is_some_and(|folder| folder.join("data/PG_VERSION").exists()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until(|| folder().is_none());
+}
+
+#[tokio::test]
+async fn a_reader_does_not_hold_up_the_end_of_a_sandbox_in_its_database() {
+    if Binaries::find().is_none() {
+        println!("skipped: no PostgreSQL server on this machine");
+        return;
+    }
+    let server = PrivateServer::start(PrivateServerOptions::default())
+        .await
+        .unwrap();
+    let options = SourceOptions {
+        source: Some(SourceChoice::Url),
+        source_url: Some(server.url()),
+        source_rows: 10,
+        ..SourceOptions::default()
+    };
+    let source = sandbox::source::start(&options).await.unwrap();
+    let reader = server.connection().connect().await.unwrap();
+    reader
+        .batch_execute("BEGIN; SELECT count(*) FROM antiphon_demo.account")
+        .await
+        .unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(20), source.stop()).await;
+    let error = end.expect("an end in time").unwrap_err();
+    assert!(error.to_string().contains("still being read"), "{error:#}");
+    reader.batch_execute("COMMIT").await.unwrap();
+    source.stop().await.unwrap();
 }
 
 #[test]

@@ -39,8 +39,11 @@ fi
 read -r line
 if [ -n "$server" ]
 then
-    kill -QUIT "$server"
-    wait "$server"
+    # A background job of a shell ignores this signal until the server has set up its own handler.
+    while kill -QUIT "$server" 2>/dev/null
+    do
+        sleep 0.05
+    done
 fi
 cd /
 rm -rf "$folder"

@@ -86,6 +86,9 @@ ANALYZE {schema}.invoice;
 ANALYZE {schema}.audit_event;
 ";
 
+/// How long dropping the schema waits for those who still read from it.
+const LOCK_PATIENCE: &str = "1s";
+
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Makes a schema of its own in a database that belongs to somebody else. One that an earlier
@@ -130,10 +133,13 @@ pub(crate) async fn drop_own_schema(client: &Client, schema: &str) -> Result<()>
             row.get::<_, &str>(0)
         );
     }
+    // Somebody who is still reading would hold up the end of the sandbox for as long as it takes.
     client
-        .batch_execute(&format!("DROP SCHEMA {schema} CASCADE"))
+        .batch_execute(&format!(
+            "BEGIN; SET LOCAL lock_timeout = '{LOCK_PATIENCE}'; DROP SCHEMA {schema} CASCADE; COMMIT"
+        ))
         .await
-        .with_context(|| format!("cannot drop schema `{schema}`"))
+        .with_context(|| format!("cannot drop schema `{schema}`; is it still being read?"))
 }
 
 /// Makes the tables in an empty schema and fills them.
