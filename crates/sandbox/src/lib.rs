@@ -14,6 +14,7 @@ pub mod source;
 mod store;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,6 +36,9 @@ use crate::source::Source;
 
 /// How long a stop waits for requests that are still being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long an answer may take to leave once it was made.
+const FLUSH_PATIENCE: Duration = Duration::from_millis(100);
 
 /// What a sandbox is started with; the flags of `antiphon-sandbox serve`.
 #[derive(Args, Clone, Debug)]
@@ -85,6 +89,7 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         latency: Duration::from_millis(options.latency_ms),
         pendo: Arc::new(Pendo::new(options.pendo)?),
         source: OnceLock::new(),
+        unanswered: AtomicUsize::new(0),
     });
     let tcp = TcpListener::bind(options.listen)
         .await
@@ -163,12 +168,26 @@ impl Sandbox {
             Some(source) => source.stop().await,
             None => Ok(()),
         };
-        match tokio::time::timeout(STOP_PATIENCE, &mut self.server).await {
-            Ok(ended) => ended
+        // A connection on which a request has only begun, or whose client does not say goodbye, would
+        // keep the server for as long as its client likes.
+        let patience = tokio::time::timeout(STOP_PATIENCE, all_answered(&self.world));
+        tokio::select! {
+            ended = &mut self.server => ended
                 .context("the server panicked")?
                 .context("the server failed")?,
-            Err(_) => self.server.abort(),
+            _ = patience => self.server.abort(),
         }
         source
+    }
+}
+
+/// Waits until no request is being answered, and the last answer is on its way.
+async fn all_answered(world: &World) {
+    loop {
+        let answered = world.unanswered.load(Ordering::Acquire) == 0;
+        tokio::time::sleep(FLUSH_PATIENCE).await;
+        if answered && world.unanswered.load(Ordering::Acquire) == 0 {
+            return;
+        }
     }
 }

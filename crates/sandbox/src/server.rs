@@ -2,6 +2,7 @@
 //! services: it lets faults strike and writes the request log.
 
 use std::any::Any;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -34,6 +35,8 @@ pub(crate) struct World {
     pub(crate) pendo: Arc<Pendo>,
     /// Set once the database with the sample data is up, if one was asked for.
     pub(crate) source: OnceLock<Source>,
+    /// How many requests are being answered.
+    pub(crate) unanswered: AtomicUsize,
 }
 
 impl World {
@@ -66,6 +69,10 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .merge(page::routes(Arc::clone(world)))
         .nest("/_sandbox", control::routes(Arc::clone(world)))
         .fallback_service(services)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(world),
+            count_unanswered,
+        ))
 }
 
 /// The length that a request declares for its body.
@@ -74,6 +81,25 @@ pub(crate) fn declared_length(headers: &HeaderMap) -> u64 {
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
     length.and_then(|length| length.parse().ok()).unwrap_or(0)
+}
+
+/// Lets a stop know whether anybody still waits for an answer.
+async fn count_unanswered(
+    State(world): State<Arc<World>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    struct Unanswered(Arc<World>);
+
+    impl Drop for Unanswered {
+        fn drop(&mut self) {
+            self.0.unanswered.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    world.unanswered.fetch_add(1, Ordering::AcqRel);
+    let _until_answered = Unanswered(world);
+    next.run(request).await
 }
 
 async fn unknown_path(request: Request) -> Response {

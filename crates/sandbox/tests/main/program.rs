@@ -1,7 +1,7 @@
 //! The binary: its line on stdout, its flags, its end.
 
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -60,6 +60,38 @@ async fn it_announces_its_address_and_ends_cleanly_on_signals() {
             .unwrap();
         assert!(end(&mut child).await.success(), "{signal}");
     }
+}
+
+#[tokio::test]
+async fn a_request_that_has_only_begun_does_not_hold_up_a_stop() {
+    let sandbox = sandbox::start(sandbox::Options::default()).await.unwrap();
+    let mut begun = TcpStream::connect(sandbox.addr()).await.unwrap();
+    begun.write_all(b"GET /_sandbox/health HT").await.unwrap();
+    // HTTP/2 without the acknowledgements of a client that says goodbye.
+    let mut silent = TcpStream::connect(sandbox.addr()).await.unwrap();
+    let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    silent.write_all(hello).await.unwrap();
+    silent.read_exact(&mut [0; 9]).await.unwrap();
+    let began = Instant::now();
+    sandbox.stop().await.unwrap();
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(1500), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_an_answer_that_is_being_made() {
+    let sandbox = sandbox::start(sandbox::Options::default()).await.unwrap();
+    sandbox.set_faults(&["slow:ms=600"]).unwrap();
+    let mut stream = TcpStream::connect(sandbox.addr()).await.unwrap();
+    let request = "GET /pendo/api/v1/token/verify HTTP/1.1\r\nhost: sandbox\r\nx-pendo-integration-key: sandbox-key\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    while sandbox.status().active_faults[0].seen == 0 {
+        tokio::task::yield_now().await;
+    }
+    sandbox.stop().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]
