@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use anyhow::Context;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -218,6 +219,8 @@ pub(crate) fn routes(pendo: Arc<Pendo>) -> Router {
         )
         .route("/visitor", get(person::no_list))
         .route("/account", get(person::no_list))
+        .route("/visitor/", get(person::no_list))
+        .route("/account/", get(person::no_list))
         .route("/visitor/{id}", get(person::get_visitor))
         .route("/account/{id}", get(person::get_account))
         .route("/aggregation", post(aggregation::aggregate))
@@ -228,6 +231,7 @@ pub(crate) fn routes(pendo: Arc<Pendo>) -> Router {
         )
         .route("/token/verify", get(access::verify))
         .route_layer(guard)
+        .layer(DefaultBodyLimit::max(pendo.options.max_body_bytes))
         .method_not_allowed_fallback(answer::not_simulated)
         .fallback(answer::not_simulated);
     Router::new()

@@ -31,7 +31,8 @@ pub(crate) async fn check_key(
         return deny(StatusCode::FORBIDDEN, pendo.options.denial);
     }
     // An aggregation reads, although it is posted.
-    let reads = request.method() == Method::GET || request.uri().path().ends_with("/aggregation");
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD)
+        || request.uri().path().ends_with("/aggregation");
     if reads {
         return next.run(request).await;
     }

@@ -2,6 +2,7 @@
 //! Facts: section 3.1.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
 
@@ -56,6 +57,7 @@ impl Reader<'_> {
             reader: *self,
             batch: Batch::default(),
             known: Vec::new(),
+            unborn_names: HashSet::new(),
         };
         let batch = Records(state).deserialize(&mut deserializer)?;
         deserializer.end()?;
@@ -95,6 +97,8 @@ struct State<'call, 'body> {
     batch: Batch<'body>,
     /// Name and column by place: records of one batch mostly name the same fields in the same order.
     known: Vec<(&'body str, Column)>,
+    /// Names of the unborn fields in lower case: a body may name very many.
+    unborn_names: HashSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -261,12 +265,7 @@ impl<'body> State<'_, 'body> {
                 "a field name is made of letters, digits and underscores".to_owned(),
             ));
         }
-        if !self
-            .batch
-            .unborn
-            .iter()
-            .any(|field| field.name.eq_ignore_ascii_case(&name))
-        {
+        if self.unborn_names.insert(name.to_ascii_lowercase()) {
             let field = Field::new(self.reader.group, &name, guess_type(raw));
             self.batch.unborn.push(Field {
                 checked: false,

@@ -154,6 +154,10 @@ impl Call<'_> {
                 .schema
                 .write()
                 .unwrap_or_else(PoisonError::into_inner);
+            // A call that is refused leaves no fields behind.
+            if let Err(error) = schema.check_room(batch.unborn.len()) {
+                return answer::bad_request(&error.to_string());
+            }
             for field in batch.unborn {
                 if let Err(error) = schema.create(field) {
                     return answer::bad_request(&error.to_string());

@@ -65,8 +65,14 @@ pub(crate) async fn set_value(
     let Ok(value) = serde_json::from_slice::<Box<RawValue>>(&body) else {
         return answer::bad_request("the body is no JSON value");
     };
+    if group == "pendo" && !matches!(value.get(), "true" | "false") {
+        return answer::bad_request(&format!("flag `{name}` is true or false"));
+    }
     let state = pendo.of(kind);
     let mut schema = state.schema.write().unwrap_or_else(PoisonError::into_inner);
+    if state.table().row(&id).is_none() {
+        return answer::not_found();
+    }
     if group == "agent" && is_field_name(&name) && schema.live_column(&group, &name).is_none() {
         let field = Field::new(&group, &name, guess_type(value.get()));
         if let Err(error) = schema.create(Field {
@@ -132,6 +138,9 @@ pub(crate) async fn create_fields(
     }
     let state = pendo.of(kind);
     let mut schema = state.schema.write().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = schema.check_room(fields.len()) {
+        return answer::bad_request(&error.to_string());
+    }
     for new in fields {
         let mut field = Field::new(&group, &new.name, &new.type_name);
         if !new.displayname.is_empty() {
@@ -149,7 +158,8 @@ pub(crate) async fn delete_field(
     State(pendo): State<Arc<Pendo>>,
     Path((kind, group, field)): Path<(String, String, String)>,
 ) -> Response {
-    let Some(kind) = Kind::from_name(&kind) else {
+    let kind = Kind::from_name(&kind).filter(|_| group == "custom" || group == "agent");
+    let Some(kind) = kind else {
         return answer::not_found();
     };
     let state = pendo.of(kind);

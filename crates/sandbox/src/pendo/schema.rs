@@ -238,6 +238,14 @@ impl Schema {
             .filter(|column| !self.field(*column).deleted)
     }
 
+    /// Whether so many more fields can be added.
+    pub(crate) fn check_room(&self, count: usize) -> anyhow::Result<()> {
+        if self.fields.len() + count > FIELD_LIMIT {
+            bail!("no kind holds more than {FIELD_LIMIT} fields here");
+        }
+        Ok(())
+    }
+
     /// Adds a field, or brings a deleted one of that name back as it was.
     pub(crate) fn create(&mut self, field: Field) -> anyhow::Result<()> {
         if let Some(column) = self.column(&field.group, &field.name) {
@@ -277,9 +285,7 @@ impl Schema {
     }
 
     fn add(&mut self, field: Field) -> anyhow::Result<()> {
-        if self.fields.len() >= FIELD_LIMIT {
-            bail!("no kind holds more than {FIELD_LIMIT} fields here");
-        }
+        self.check_room(1)?;
         let column = Column::try_from(self.fields.len()).context("too many fields")?;
         self.groups
             .entry(field.group.clone())

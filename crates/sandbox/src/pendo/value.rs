@@ -3,9 +3,13 @@
 use std::borrow::Cow;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use serde_json::Value;
 
 use super::options::{Dates, EmptyString, NullValue, PendoOptions};
 use super::schema::Field;
+
+/// A number of so many characters without an exponent is within the range of a float.
+const SURE_DIGITS: usize = 300;
 
 /// What becomes of a value that is taken.
 #[derive(Debug, PartialEq)]
@@ -56,6 +60,9 @@ pub(crate) fn take<'body>(
         _ => {}
     }
     if form == Form::List && (field.group == "custom" || !is_flat_list(raw)) {
+        return wrong();
+    }
+    if !is_readable(form, raw) {
         return wrong();
     }
     if !field.checked {
@@ -132,6 +139,18 @@ fn is_flat_list(raw: &str) -> bool {
     })
 }
 
+/// Whether a value can be read back: JSON's grammar also allows numbers that no float holds and
+/// halves of surrogate pairs.
+fn is_readable(form: Form, raw: &str) -> bool {
+    let suspicious = match form {
+        Form::Text => raw.contains("\\u"),
+        Form::Number => raw.len() > SURE_DIGITS || raw.contains(['e', 'E']),
+        Form::List => true,
+        Form::Boolean | Form::Null | Form::Object => false,
+    };
+    !suspicious || serde_json::from_str::<Value>(raw).is_ok()
+}
+
 fn is_whole(raw: &str) -> bool {
     let plain = raw
         .bytes()
@@ -205,6 +224,25 @@ mod tests {
     fn a_quoted_number_is_no_number() {
         assert_eq!(kept("float", "\"2.5\""), None);
         assert_eq!(kept("integer", "25.0").as_deref(), Some("25.0"));
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_refused() {
+        let long = "9".repeat(400);
+        for raw in ["1e400", "-1E+999", long.as_str()] {
+            assert_eq!(kept("float", raw), None, "{raw}");
+            assert_eq!(kept("", raw), None, "{raw}");
+        }
+        assert_eq!(kept("float", "1e30").as_deref(), Some("1e30"));
+        for raw in [r#""\ud800""#, r#""a\udc00b""#] {
+            assert_eq!(kept("string", raw), None, "{raw}");
+        }
+        assert_eq!(
+            kept("string", r#""\ud83d\ude00""#).as_deref(),
+            Some(r#""\ud83d\ude00""#)
+        );
+        let list = Field::new("agent", "tags", "list");
+        assert!(take(&list, r#"["a","\ud800"]"#, &defaults()).is_err());
     }
 
     #[test]

@@ -122,43 +122,42 @@ impl<'call> Plan<'call> {
                 });
             }
         }
-        let mut results = match rows.results {
-            Results::Kept(results, _) => results,
-            Results::Counted(count) => vec![json!({"count": count})],
+        let mut items = match rows.results {
+            Results::Kept(items, _) => items,
+            Results::Counted(count) => vec![Item::Made(json!({"count": count}))],
         };
-        drop(table);
-        drop(schema);
         for stage in at_the_end {
-            results = stage.run(results);
+            items = stage.run(items);
         }
-        results.truncate(page_limit);
-        results
+        items.truncate(page_limit);
+        // Only what is answered becomes JSON: of a million sorted rows few are left by a limit.
+        items.into_iter().map(Item::into_value).collect()
     }
 }
 
 /// What is made of the rows that come through.
-enum Results {
+enum Results<'table> {
     /// They are kept, and no more than this many are wanted.
-    Kept(Vec<Value>, usize),
+    Kept(Vec<Item<'table>>, usize),
     Counted(usize),
 }
 
 /// Rows on their way through the stages that look at one row after the other.
-struct Rows<'call> {
+struct Rows<'call, 'table> {
     stages: &'call [Stage],
     /// How many rows each stage still lets through.
     left: Vec<usize>,
-    results: Results,
+    results: Results<'table>,
 }
 
-impl Rows<'_> {
+impl<'table> Rows<'_, 'table> {
     fn are_complete(&self) -> bool {
         let enough =
             matches!(&self.results, Results::Kept(results, wanted) if results.len() >= *wanted);
         enough || self.left.contains(&0)
     }
 
-    fn feed(&mut self, mut item: Item<'_>) {
+    fn feed(&mut self, mut item: Item<'table>) {
         if self.are_complete() {
             return;
         }
@@ -171,7 +170,7 @@ impl Rows<'_> {
             }
         }
         match &mut self.results {
-            Results::Kept(results, _) => results.push(item.into_value()),
+            Results::Kept(results, _) => results.push(item),
             Results::Counted(count) => *count += 1,
         }
     }
@@ -193,21 +192,22 @@ impl Stage {
         }
     }
 
-    fn run(&self, rows: Vec<Value>) -> Vec<Value> {
-        let mut items = rows.into_iter().map(Item::Made);
+    fn run<'table>(&self, mut items: Vec<Item<'table>>) -> Vec<Item<'table>> {
         match self {
-            Stage::Count => vec![json!({"count": items.count()})],
-            Stage::Select(fields) => items.map(|item| select(&item, fields)).collect(),
-            Stage::Limit(limit) => items.by_ref().take(*limit).map(Item::into_value).collect(),
-            Stage::Sort(keys) => {
-                let mut items: Vec<Item<'_>> = items.collect();
-                items.sort_by(|left, right| order_by(keys, left, right));
-                items.into_iter().map(Item::into_value).collect()
-            }
-            Stage::Identified(_) | Stage::Filter(_) => items
-                .filter(|item| self.keeps(item))
-                .map(Item::into_value)
+            Stage::Count => vec![Item::Made(json!({"count": items.len()}))],
+            Stage::Select(fields) => items
+                .iter()
+                .map(|item| Item::Made(select(item, fields)))
                 .collect(),
+            Stage::Limit(limit) => {
+                items.truncate(*limit);
+                items
+            }
+            Stage::Sort(keys) => sort(items, keys),
+            Stage::Identified(_) | Stage::Filter(_) => {
+                items.retain(|item| self.keeps(item));
+                items
+            }
         }
     }
 }
@@ -220,9 +220,19 @@ fn select(item: &Item<'_>, fields: &[(String, String)]) -> Value {
     selected.into()
 }
 
-fn order_by(keys: &[SortKey], left: &Item<'_>, right: &Item<'_>) -> Ordering {
-    for key in keys {
-        let order = order_terms(&left.term(&key.path), &right.term(&key.path));
+/// Sorts by the values of the keys, each of which is looked up once in each row.
+fn sort<'table>(items: Vec<Item<'table>>, keys: &[SortKey]) -> Vec<Item<'table>> {
+    let terms = |item: &Item<'table>| -> Vec<Term> {
+        keys.iter().map(|key| item.term(&key.path)).collect()
+    };
+    let mut items: Vec<_> = items.into_iter().map(|item| (terms(&item), item)).collect();
+    items.sort_by(|(left, _), (right, _)| order_by(keys, left, right));
+    items.into_iter().map(|(_, item)| item).collect()
+}
+
+fn order_by(keys: &[SortKey], left: &[Term], right: &[Term]) -> Ordering {
+    for (key, (left, right)) in keys.iter().zip(left.iter().zip(right)) {
+        let order = order_terms(left, right);
         let order = if key.descending {
             order.reverse()
         } else {
