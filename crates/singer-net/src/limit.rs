@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A server may name any number of seconds; clocks end before the largest of them.
+const LONGEST_PAUSE: Duration = Duration::from_secs(365 * 86_400);
+
 /// Shared by every worker that talks to one service.
 #[derive(Debug)]
 pub struct Gate {
@@ -43,10 +46,12 @@ impl Gate {
         }
     }
 
-    /// Closes the gate for this long from now on; never opens it earlier than it was to open.
+    /// Closes the gate for this long from now on, a year at most; never opens it earlier than it was
+    /// to open.
     pub fn pause(&self, duration: Duration) {
         let mut state = self.state();
-        state.closed_until = state.closed_until.max(Instant::now() + duration);
+        let opens = Instant::now() + duration.min(LONGEST_PAUSE);
+        state.closed_until = state.closed_until.max(opens);
     }
 
     fn try_pass(&self, now: Instant) -> Result<(), Instant> {
@@ -89,6 +94,13 @@ mod tests {
         for worker in workers {
             assert!(worker.await.unwrap() >= Duration::from_millis(75));
         }
+    }
+
+    #[tokio::test]
+    async fn a_pause_beyond_all_clocks_is_only_a_long_one() {
+        let gate = Gate::new(Duration::ZERO);
+        gate.pause(Duration::MAX);
+        assert!(gate.try_pass(Instant::now()).is_err());
     }
 
     #[tokio::test]
