@@ -313,7 +313,12 @@ impl Entry {
             return;
         };
         match list.iter_mut().find(|item| is_at(item, breadcrumb)) {
-            Some(item) => item["metadata"][key] = value,
+            Some(item) => match item.get_mut("metadata").and_then(Value::as_object_mut) {
+                Some(words) => {
+                    words.insert(key.to_owned(), value);
+                }
+                None => item["metadata"] = json!({key: value}),
+            },
             None => list.push(json!({"breadcrumb": breadcrumb, "metadata": {key: value}})),
         }
     }
@@ -414,6 +419,15 @@ mod tests {
         .map(|field| entry.is_field_selected(field))
         .collect();
         assert_eq!(selected, [true, false, true, false, true, false, false]);
+    }
+
+    #[test]
+    fn metadata_of_a_wrong_form_is_replaced() {
+        for wrong in [json!("x"), json!([1]), json!(null), json!(7)] {
+            let mut entry = with_stream_metadata(wrong);
+            entry.set_stream_metadata("selected", true);
+            assert!(entry.is_selected());
+        }
     }
 
     #[test]
