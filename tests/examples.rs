@@ -175,10 +175,11 @@ fn every_line_of_the_crontab_runs() {
             .script(job)
             .env("ANTIPHON", workspace())
             .env("SECRETS", &secrets)
+            .env("LOGS", pipeline.world.folder.path())
             .finish();
         finished.expect_code(0);
         // cron mails whatever is printed.
-        assert_eq!(finished.text(), "");
+        assert_eq!(finished.text() + &finished.stderr, "");
     }
     assert!(pipeline.state("state.json")["bookmarks"].is_object());
 }

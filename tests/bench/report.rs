@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::measure::Usage;
 
+/// Where the goals begin: behind the name and six columns.
+const INDENT: usize = 58 + 1 + 10 + 1 + 6 + 1 + 8 + 1 + 6 + 1 + 7 + 1 + 7;
+
 /// One measured thing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
@@ -107,7 +110,7 @@ impl Row {
 /// The table's head, as wide as [`render`] makes its rows.
 pub(crate) fn head() -> String {
     format!(
-        "{:<52} {:>10} {:>6} {:>8} {:>6} {:>7} {:>7}  goal",
+        "{:<58} {:>10} {:>6} {:>8} {:>6} {:>7} {:>7}  goal",
         "what", "rows/s", "MB/s", "wall s", "ratio", "CPU s", "peak MB"
     )
 }
@@ -121,7 +124,7 @@ pub(crate) fn render(row: &Row) -> String {
     let known = |condition: bool, value: f64| condition.then_some(value);
     let timed = !row.usages.is_empty();
     let mut line = format!(
-        "{:<52} {:>10} {:>6} {:>8} {:>6} {:>7} {:>7}",
+        "{:<58} {:>10} {:>6} {:>8} {:>6} {:>7} {:>7}",
         row.name,
         known(timed && row.records > 0, row.rate())
             .map(thousands)
@@ -145,7 +148,7 @@ pub(crate) fn render(row: &Row) -> String {
         let word = if goal.met { "met" } else { "NOT MET" };
         if index > 0 {
             line.push('\n');
-            line.push_str(&" ".repeat(102));
+            line.push_str(&" ".repeat(INDENT));
         }
         line.push_str(&format!("  {word}: {}", goal.text));
     }
@@ -181,6 +184,7 @@ fn short(value: f64) -> String {
     match value {
         value if value >= 1000.0 => thousands(value),
         value if value >= 10.0 => format!("{value:.0}"),
-        value => format!("{value:.2}"),
+        value if value >= 1.0 => format!("{value:.1}"),
+        value => format!("{value:.3}"),
     }
 }
