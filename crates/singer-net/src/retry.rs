@@ -87,17 +87,22 @@ impl Retry {
                     )),
                 });
             }
-            tracing::warn!(
-                what,
-                attempt = number,
-                wait_milliseconds = wait.as_millis() as u64,
-                error = %error,
-                cause = std::error::Error::source(&error).map(tracing::field::display),
-                "trying again"
-            );
+            tell(what, number, wait, &error);
             tokio::time::sleep(wait).await;
             number += 1;
         }
+    }
+}
+
+/// Says that there will be another attempt, and why.
+fn tell(what: &str, attempt: u32, wait: Duration, error: &Error) {
+    let cause = std::error::Error::source(error).map(tracing::field::display);
+    let wait_milliseconds = wait.as_millis() as u64;
+    // An attempt without a wait of its own waits somewhere else, and that was told there.
+    if wait.is_zero() {
+        tracing::debug!(what, attempt, %error, cause, "trying again");
+    } else {
+        tracing::warn!(what, attempt, wait_milliseconds, %error, cause, "trying again");
     }
 }
 

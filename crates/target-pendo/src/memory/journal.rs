@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Entries = 1,
     /// The full-table version that everything after it belongs to.
     Version = 2,
-    /// Rows of the table that the version has shown: pairs of a first row and a count.
+    /// Rows of the table that the version has shown, as gaps and counts.
     Rows = 3,
     /// Marks of the version may have been lost.
     Untrusted = 4,
@@ -157,14 +157,20 @@ pub(super) fn rows_payload(rows: &mut Vec<u32>) -> Vec<u8> {
     rows.sort_unstable();
     rows.dedup();
     let mut payload = Vec::new();
+    let mut end = 0;
     let mut rest = &rows[..];
     while let Some(first) = rest.first() {
         let count = (*first..)
             .zip(rest)
             .take_while(|(wanted, row)| wanted == *row)
             .count();
-        key::write_number(u64::from(*first), &mut payload);
-        key::write_number(count as u64, &mut payload);
+        // Rows in no order are mostly alone, so the lowest bit says whether a count follows.
+        let gap = u64::from(*first - end);
+        key::write_number(gap << 1 | u64::from(count > 1), &mut payload);
+        if count > 1 {
+            key::write_number(count as u64, &mut payload);
+        }
+        end = first.saturating_add(count as u32);
         rest = &rest[count..];
     }
     rows.clear();
@@ -173,12 +179,19 @@ pub(super) fn rows_payload(rows: &mut Vec<u32>) -> Vec<u8> {
 
 /// The rows of such a payload.
 pub(super) fn rows(mut payload: &[u8], mut each: impl FnMut(u32)) -> io::Result<()> {
+    let mut end = 0_u64;
     while !payload.is_empty() {
-        let first = key::read_number(&mut payload).ok_or_else(damaged)?;
-        let count = key::read_number(&mut payload).ok_or_else(damaged)?;
-        for row in first..first.saturating_add(count).min(u64::from(u32::MAX)) {
-            each(row as u32);
+        let gap = key::read_number(&mut payload).ok_or_else(damaged)?;
+        let count = match gap & 1 {
+            0 => 1,
+            _ => key::read_number(&mut payload).ok_or_else(damaged)?,
+        };
+        let first = end.saturating_add(gap >> 1);
+        end = first.saturating_add(count);
+        if end > u64::from(u32::MAX) {
+            return Err(damaged());
         }
+        (first..end).for_each(|row| each(row as u32));
     }
     Ok(())
 }
@@ -280,7 +293,7 @@ mod tests {
     fn rows_are_stored_as_ranges() {
         let mut unordered = vec![5, 1, 2, 3, 9, 2, 70_000];
         let payload = rows_payload(&mut unordered);
-        assert_eq!(payload.len(), 10);
+        assert_eq!(payload.len(), 7);
         let mut read = Vec::new();
         rows(&payload, |row| read.push(row)).unwrap();
         assert_eq!(read, [1, 2, 3, 5, 9, 70_000]);

@@ -21,8 +21,8 @@ const MAGIC: &[u8; 16] = b"antiphon-memory1";
 const FOOTER_BYTES: usize = 128;
 /// Length and checksum before each block.
 const BLOCK_HEAD: usize = 12;
-/// Blocks kept in memory.
-const CACHED_BLOCKS: usize = 64;
+/// Blocks kept in memory: four megabytes.
+const CACHED_BLOCKS: usize = 2048;
 
 /// To whom the memory belongs: fingerprints of the destination and of the key.
 pub(crate) type Identity = [u8; 32];
