@@ -137,10 +137,20 @@ fn singer_check_tap_finds_every_type_valid() {
     let Some(foreign) = foreign() else { return };
     let pair = Pair::new(0, Method::FullTable);
     pair.database.execute(TYPES);
-    let tap = Run::of("tap-redshift")
-        .folder(pair.folder.path())
-        .args(["-c", "tap.json"]);
-    let messages = tap.args(["--select", "*.types"]).finish();
+    let mut config = pair.database.tap_config();
+    config["decimal"] = json!("string");
+    judge_types(foreign, &pair, &config);
+    // As numbers: the judge divides by `multipleOf` with 28 digits and gives up on more.
+    pair.database
+        .execute("UPDATE types SET exact = 1234567890.123456789012345678 WHERE exact > 1");
+    config["decimal"] = json!("number");
+    judge_types(foreign, &pair, &config);
+}
+
+fn judge_types(foreign: &Foreign, pair: &Pair, config: &Value) {
+    pair.folder.write_json("tap.json", config);
+    let tap = Run::of("tap-redshift").folder(pair.folder.path());
+    let messages = tap.args(["-c", "tap.json", "--select", "*.types"]).finish();
     messages.expect_code(0);
     let verdict = judge(foreign, messages);
     verdict.expect_code(0);
@@ -296,12 +306,12 @@ fn meltano_runs_both_with_its_own_state() {
     pair.assert_equal();
     assert_eq!(
         pair.pendo.applied(Kind::Account) - applied,
-        41,
-        "forty rows, and the one at the bookmark"
+        40,
+        "the rows that changed"
     );
-    // A third one finds nothing new, and keeps what Meltano remembers.
+    // A third one finds nothing but the row at the bookmark.
     run();
-    assert_eq!(pair.pendo.applied(Kind::Account) - applied, 42);
+    assert_eq!(pair.pendo.applied(Kind::Account) - applied, 41);
 }
 
 /// A project with both of ours as custom plugins, as a person would write it.
