@@ -41,6 +41,8 @@ pub(crate) struct Intake<W> {
     fields: Fields,
     /// Numbers given so far: one for each record, one for each activation of a version.
     numbers: u64,
+    /// Records that came before the last STATE.
+    records_before_state: u64,
     /// Bytes in batches that are being filled.
     open_bytes: usize,
     times: Times,
@@ -111,6 +113,7 @@ impl<W: Writer> Intake<W> {
             last: 0,
             fields: Fields::default(),
             numbers: 0,
+            records_before_state: 0,
             open_bytes: 0,
             unknown_types: HashSet::new(),
         }

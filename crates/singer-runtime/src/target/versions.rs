@@ -2,9 +2,11 @@
 //!
 //! Some taps send it after the records of the version, some before them, some both. It acts once
 //! records of its version came before it; one that comes before any is remembered until its second
-//! message or the end of the input. A version without records acts only if the config allows it, and
-//! one that lost records to the rejects file does not act at all: rows that the destination never saw
-//! would be taken for deleted.
+//! message or the end of the input. The end of the input says little, as a tap that died ends it too:
+//! there it acts only if a STATE came after the stream's last record, which a tap that finished the
+//! stream writes. A version without records acts only if the config allows it, and one that lost
+//! records to the rejects file does not act at all: rows that the destination never saw would be taken
+//! for deleted.
 
 use super::options::EmptyVersions;
 
@@ -22,6 +24,8 @@ struct Current {
     version: i64,
     rows: u64,
     refused: u64,
+    /// The number of its last record in the input.
+    last: u64,
     /// Rows that there were when it took effect.
     activated: Option<u64>,
 }
@@ -35,6 +39,8 @@ pub(crate) enum Decision {
     Activate { version: i64, rows: u64 },
     /// It does not take effect, since it has no records.
     Empty,
+    /// It does not take effect, since no STATE came after its last record: the tap may have died.
+    Unfinished,
     /// It does not take effect, since so many of its records were refused.
     Incomplete { refused: u64 },
 }
@@ -48,9 +54,11 @@ impl Versions {
         }
     }
 
-    /// A record of this version was taken.
-    pub(crate) fn record(&mut self, version: i64) {
-        self.current(version).rows += 1;
+    /// A record of this version was taken; `number` is its place in the input.
+    pub(crate) fn record(&mut self, version: i64, number: u64) {
+        let current = self.current(version);
+        current.rows += 1;
+        current.last = number;
     }
 
     /// A record of this version was refused before it reached the destination.
@@ -71,11 +79,16 @@ impl Versions {
         self.activate(version)
     }
 
-    /// The input ended.
-    pub(crate) fn end(&mut self) -> Decision {
-        match self.remembered.take() {
-            Some(version) => self.activate(version),
-            None => Decision::Nothing,
+    /// The input ended; so many records came before its last STATE.
+    pub(crate) fn end(&mut self, records_before_state: u64) -> Decision {
+        let Some(version) = self.remembered.take() else {
+            return Decision::Nothing;
+        };
+        match self.current {
+            Some(current) if current.version == version && current.last >= records_before_state => {
+                Decision::Unfinished
+            }
+            _ => self.activate(version),
         }
     }
 
@@ -106,6 +119,7 @@ impl Versions {
             version,
             rows: 0,
             refused: 0,
+            last: 0,
             activated: None,
         };
         let current = self.current.get_or_insert(new);
@@ -130,8 +144,8 @@ mod tests {
     }
 
     fn two_records(versions: &mut Versions) {
-        versions.record(7);
-        versions.record(7);
+        versions.record(7, 0);
+        versions.record(7, 1);
     }
 
     #[test]
@@ -140,7 +154,7 @@ mod tests {
         two_records(&mut versions);
         assert_eq!(versions.message(7), ACTIVATE);
         assert_eq!(versions.message(7), Decision::Nothing);
-        assert_eq!(versions.end(), Decision::Nothing);
+        assert_eq!(versions.end(2), Decision::Nothing);
     }
 
     #[test]
@@ -148,7 +162,15 @@ mod tests {
         let mut versions = versions();
         assert_eq!(versions.message(7), Decision::Nothing);
         two_records(&mut versions);
-        assert_eq!(versions.end(), ACTIVATE);
+        assert_eq!(versions.end(2), ACTIVATE);
+    }
+
+    #[test]
+    fn an_end_without_a_state_after_the_last_record_may_be_a_death() {
+        let mut versions = versions();
+        assert_eq!(versions.message(7), Decision::Nothing);
+        two_records(&mut versions);
+        assert_eq!(versions.end(1), Decision::Unfinished);
     }
 
     #[test]
@@ -157,15 +179,15 @@ mod tests {
         assert_eq!(versions.message(7), Decision::Nothing);
         two_records(&mut versions);
         assert_eq!(versions.message(7), ACTIVATE);
-        assert_eq!(versions.end(), Decision::Nothing);
+        assert_eq!(versions.end(2), Decision::Nothing);
     }
 
     #[test]
     fn a_version_without_records_acts_only_if_allowed() {
         let mut ignored = versions();
-        ignored.record(6);
+        ignored.record(6, 0);
         assert_eq!(ignored.message(7), Decision::Nothing);
-        assert_eq!(ignored.end(), Decision::Empty);
+        assert_eq!(ignored.end(1), Decision::Empty);
         let mut allowed = Versions::new(EmptyVersions::Activated);
         assert_eq!(allowed.message(7), Decision::Nothing);
         let activate = Decision::Activate {
@@ -174,7 +196,7 @@ mod tests {
         };
         assert_eq!(allowed.message(7), activate);
         assert_eq!(allowed.message(7), Decision::Nothing);
-        assert_eq!(allowed.end(), activate);
+        assert_eq!(allowed.end(0), activate);
     }
 
     #[test]
@@ -183,7 +205,7 @@ mod tests {
         two_records(&mut versions);
         versions.refused(7);
         assert_eq!(versions.message(7), Decision::Incomplete { refused: 1 });
-        versions.record(8);
+        versions.record(8, 2);
         assert_eq!(
             versions.message(8),
             Decision::Activate {

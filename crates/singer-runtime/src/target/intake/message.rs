@@ -201,6 +201,7 @@ impl<W: Writer> Intake<W> {
     }
 
     fn state(&mut self, value: &str) {
+        self.records_before_state = self.numbers;
         let mut ledger = self.shared.ledger();
         ledger.state(self.numbers, value);
         if ledger.has_safe() {
@@ -226,7 +227,7 @@ impl<W: Writer> Intake<W> {
     /// The input has ended: versions that were remembered take effect.
     pub(super) fn end_versions(&mut self) {
         for slot in 0..self.slots.len() {
-            let decision = self.slots[slot].versions.end();
+            let decision = self.slots[slot].versions.end(self.records_before_state);
             self.decide(slot, decision);
         }
     }
@@ -239,6 +240,12 @@ impl<W: Writer> Intake<W> {
                 tracing::warn!(
                     stream,
                     "a version without records takes no effect: `allow_empty` is not set"
+                );
+            }
+            Decision::Unfinished => {
+                tracing::warn!(
+                    stream,
+                    "a version takes no effect: no STATE follows its last record, the tap may have died"
                 );
             }
             Decision::Incomplete { refused } => {

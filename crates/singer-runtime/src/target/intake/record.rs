@@ -159,7 +159,7 @@ impl<W: Writer> Intake<W> {
             );
         }
         if let Some(version) = record.version {
-            slot.versions.record(version);
+            slot.versions.record(version, number);
         }
         let memory = open.builder.memory();
         self.open_bytes = self.open_bytes + memory - open.memory;
