@@ -11,7 +11,7 @@ use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use crate::source::redshift_proxy::answers::{Answers, Flow};
 use crate::source::redshift_proxy::wire::{self, StartupPacket};
-use crate::source::redshift_proxy::{Fault, Shared, lock, statement, strike};
+use crate::source::redshift_proxy::{Armed, Fault, Shared, lock, statement, strike};
 
 const BUFFER: usize = 64 * 1024;
 
@@ -161,16 +161,13 @@ async fn forward_answers(
         if server.read_buf(&mut input).await? == 0 {
             return Ok(());
         }
-        let flow = {
+        let (flow, delay) = {
             let statement = lock(asked);
-            answers.process(
-                &mut input,
-                &statement,
-                &mut lock(&shared.faults),
-                &mut output,
-            )
+            let mut faults = lock(&shared.faults);
+            let flow = answers.process(&mut input, &statement, &mut faults, &mut output);
+            (flow, delay(&statement, &mut faults))
         };
-        if let Some(delay) = delay(shared) {
+        if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
         for block in output.drain(..) {
@@ -182,17 +179,37 @@ async fn forward_answers(
     }
 }
 
-/// The delay of this block of answers, if one is armed.
-fn delay(shared: &Shared) -> Option<Duration> {
-    let mut faults = lock(&shared.faults);
+/// The delay of this block of answers, if one is armed for the statement.
+fn delay(statement: &str, faults: &mut Vec<Armed>) -> Option<Duration> {
     let (index, delay) =
         faults
             .iter()
             .enumerate()
             .find_map(|(index, armed)| match armed.injection.fault {
-                Fault::Delay(delay) => Some((index, delay)),
+                Fault::Delay(delay) if armed.matches(statement) => Some((index, delay)),
                 _ => None,
             })?;
-    strike(&mut faults, index);
+    strike(faults, index);
     Some(delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::redshift_proxy::Injection;
+
+    #[test]
+    fn a_delay_waits_for_its_statement_and_ends_after_its_times() {
+        let late = Duration::from_millis(5);
+        let injection = Injection {
+            times: 2,
+            statement_contains: Some("visitor".to_owned()),
+            ..Injection::from(Fault::Delay(late))
+        };
+        let mut faults = vec![Armed { injection, seen: 0 }];
+        assert_eq!(delay("SELECT 1", &mut faults), None);
+        assert_eq!(delay("SELECT * FROM visitor", &mut faults), Some(late));
+        assert_eq!(delay("SELECT * FROM visitor", &mut faults), Some(late));
+        assert_eq!(delay("SELECT * FROM visitor", &mut faults), None);
+    }
 }
