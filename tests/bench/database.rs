@@ -20,6 +20,7 @@ pub(crate) struct Table {
     pub(crate) name: &'static str,
     about: &'static str,
     shape: &'static str,
+    key: &'static str,
     /// Rows for each row of the main table, as a fraction.
     share: (u64, u64),
     /// Goals of the tap's wall time over that of psql: by COPY, and by what Redshift allows.
@@ -31,6 +32,7 @@ pub(crate) const ACCOUNT: Table = Table {
     name: "pendo_account",
     about: "20 columns",
     shape: "account",
+    key: "account_id",
     share: (1, 1),
     goals: (0.6, Some(0.8)),
 };
@@ -38,6 +40,7 @@ const WIDE: Table = Table {
     name: "pendo_wide",
     about: "200 columns",
     shape: "wide",
+    key: "id",
     share: (1, 10),
     goals: (0.65, None),
 };
@@ -45,6 +48,7 @@ const NARROW: Table = Table {
     name: "pendo_narrow",
     about: "5 columns",
     shape: "narrow",
+    key: "id",
     share: (2, 1),
     goals: (0.9, None),
 };
@@ -117,8 +121,13 @@ impl Database {
         measure::run(command).map(drop)
     }
 
-    /// psql writing the table as csv.
+    /// psql writing the table as csv, in whatever order the server finds the rows.
     fn copy(&self, table: &str) -> Command {
+        self.copy_query(&format!("SELECT * FROM {table}"))
+    }
+
+    /// psql writing the rows of a query as csv.
+    fn copy_query(&self, query: &str) -> Command {
         let connection = self.server.connection();
         let mut command = Command::new(&self.psql);
         command.args(["--no-psqlrc", "--quiet", "--host", &connection.host]);
@@ -133,7 +142,7 @@ impl Database {
             .arg(&connection.dbname);
         command.args([
             "--command",
-            &format!("COPY (SELECT * FROM {table}) TO STDOUT (FORMAT csv)"),
+            &format!("COPY ({query}) TO STDOUT (FORMAT csv)"),
         ]);
         command
     }
@@ -234,11 +243,18 @@ fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Resul
         }
     };
     let mut psql = row("psql COPY csv", csv_bytes);
+    let mut ordered = row("psql COPY csv, ordered as the tap reads", csv_bytes);
+    let by_key = format!("SELECT * FROM {0} ORDER BY {1}", table.name, table.key);
     let mut tap = row("tap-redshift", bytes);
     let mut redshift = row("tap-redshift, as on Redshift", bytes);
     for _ in 0..bench.rounds {
         let reference = measure::run(database.copy(table.name))?;
         psql.usages.push(reference);
+        add(
+            &mut ordered,
+            measure::run(database.copy_query(&by_key))?,
+            reference,
+        );
         add(
             &mut tap,
             measure::run(database.tap(bench, table.name)?)?,
@@ -255,6 +271,7 @@ fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Resul
             .push(Goal::at_most("ratio", redshift.ratio(), goal, ""));
     }
     bench.row(&psql)?;
+    bench.row(&ordered)?;
     bench.row(&tap.with_memory_goal(32.0))?;
     bench.row(&redshift.with_memory_goal(32.0))
 }

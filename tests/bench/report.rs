@@ -184,7 +184,7 @@ fn short(value: f64) -> String {
     match value {
         value if value >= 1000.0 => thousands(value),
         value if value >= 10.0 => format!("{value:.0}"),
-        value if value >= 1.0 => format!("{value:.1}"),
+        value if value >= 1.0 => format!("{value:.2}"),
         value => format!("{value:.3}"),
     }
 }
