@@ -10,4 +10,5 @@ mod control;
 mod faults;
 mod pendo;
 mod program;
+mod refusals;
 mod support;

@@ -1,3 +1,5 @@
+//! Records that fit their schema and records that do not.
+
 use super::*;
 
 /// The reason why a record is refused; empty if it fits.
