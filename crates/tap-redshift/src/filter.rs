@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use singer_core::{Error, Result};
+use singer_core::{Error, Kind, Result};
 use singer_runtime::context::Context;
 use singer_runtime::tap::Plan;
 use tracing::{info, warn};
@@ -31,6 +31,8 @@ pub(crate) struct Filter {
     column: String,
     column_type: String,
     ids: Arc<Vec<String>>,
+    /// Whether the ids stand in the statement itself.
+    listed: bool,
 }
 
 /// The ids that the other system knows, sorted and each once.
@@ -125,17 +127,19 @@ impl Filter {
         if fitting.is_empty() {
             warn!(table = %table.name, "the key filter has no id: no row is read");
         }
+        let ids = if left_out == 0 {
+            Arc::clone(ids)
+        } else {
+            Arc::new(fitting)
+        };
         Ok(Self {
             column: column.name.clone(),
             column_type: match kind {
                 KeyKind::Text => "varchar(65535)".to_owned(),
                 _ => column.words.clone(),
             },
-            ids: if left_out == 0 {
-                Arc::clone(ids)
-            } else {
-                Arc::new(fitting)
-            },
+            listed: ids.len() <= MOST_LISTED,
+            ids,
         })
     }
 
@@ -145,16 +149,27 @@ impl Filter {
     }
 
     /// Puts many ids into a temporary table of this session.
-    pub(crate) async fn prepare(&self, session: &mut Session) -> Attempt<()> {
+    pub(crate) async fn prepare(&mut self, session: &mut Session) -> Attempt<()> {
         const DOING: &str = "cannot put the ids of the key filter into a temporary table";
-        if self.ids.len() <= MOST_LISTED {
+        if self.listed {
             return Ok(());
         }
         let column_type = &self.column_type;
         let sql = format!(
             "DROP TABLE IF EXISTS {TABLE}; CREATE TEMPORARY TABLE {TABLE} (id {column_type})"
         );
-        session.query(&sql, DOING).await?;
+        match session.query(&sql, DOING).await {
+            // A standby takes no temporary table, a user may have no right to one; PostgreSQL looks
+            // ids of a long list up as well.
+            Err(failure)
+                if failure.error.kind() == Kind::Rejected && !session.server.is_redshift() =>
+            {
+                info!(error = %failure.error, "the ids go into the statement");
+                self.listed = true;
+                return Ok(());
+            }
+            created => created?,
+        };
         for ids in self.ids.chunks(INSERTED_AT_ONCE) {
             let rows: Vec<String> = ids
                 .iter()
@@ -170,7 +185,7 @@ impl Filter {
     /// The condition on the table.
     pub(crate) fn condition(&self, server: &Server) -> String {
         let column = format!("t.{}", sql::name(&self.column));
-        if self.ids.len() > MOST_LISTED {
+        if !self.listed {
             return format!("{column} IN (SELECT id FROM {TABLE})");
         }
         let ids = sql::literals(self.ids.iter().map(String::as_str), server);

@@ -130,8 +130,8 @@ impl Reading<'_> {
     /// Reads until the end, or until something fails.
     async fn attempt(&mut self, progress: &mut Progress, out: &mut Output) -> Attempt<()> {
         let mut session = self.tap.session().await?;
-        let filter = self.tap.filter_of(self.plan, &self.table).await?;
-        if let Some(filter) = &filter {
+        let mut filter = self.tap.filter_of(self.plan, &self.table).await?;
+        if let Some(filter) = &mut filter {
             filter.prepare(&mut session).await?;
         }
         let nothing = filter.as_ref().is_some_and(Filter::is_empty);

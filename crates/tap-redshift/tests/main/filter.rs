@@ -118,3 +118,21 @@ fn a_throttled_pendo_is_asked_again() {
     let tap = with_pendo(&database, &pendo);
     assert_eq!(property(&tap.select("*account"), "account", "n"), [1]);
 }
+
+#[test]
+fn where_no_temporary_table_may_be_made_the_ids_go_into_the_statement() {
+    let database = accounts(3000);
+    let dbname = &database.connection().dbname;
+    let role = format!("reader_{dbname}");
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'secret'; GRANT SELECT ON account TO {role};
+         REVOKE TEMPORARY ON DATABASE \"{dbname}\" FROM PUBLIC;"
+    ));
+    let tap = Tap::of(&database)
+        .with("user", role)
+        .with("password", "secret");
+    tap.folder
+        .write("ids.txt", ids(&database, "n > 500").join("\n"));
+    let tap = tap.with("key_filter", json!({"column": "id", "file": "ids.txt"}));
+    assert_eq!(tap.select("*account").records("account").len(), 2500);
+}
