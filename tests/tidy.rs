@@ -316,15 +316,14 @@ fn no_file_names_a_path_of_one_machine() {
 fn every_connector_has_its_usual_files() {
     for connector in connectors() {
         let folder = workspace().join("crates").join(&connector);
-        for file in [
-            "README.md",
-            "src/main.rs",
-            "src/lib.rs",
-            "src/config.rs",
-            "tests/main.rs",
-        ] {
+        for file in ["README.md", "src/main.rs", "src/lib.rs", "src/config.rs"] {
             assert!(folder.join(file).is_file(), "`{connector}` has no {file}");
         }
+        let suite = ["tests/main.rs", "tests/main/main.rs"];
+        assert!(
+            suite.iter().any(|file| folder.join(file).is_file()),
+            "`{connector}` has no tests/main.rs"
+        );
         let main = read(&folder.join("src/main.rs"));
         let lines = main.lines().filter(|line| !line.starts_with("//")).count();
         assert!(
