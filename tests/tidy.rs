@@ -165,7 +165,7 @@ fn the_map_names_every_crate() {
     let missing: Vec<String> = packages()
         .iter()
         .map(|package| text(&package["name"]))
-        .filter(|name| name != "suite" && !map.contains(&format!("`{name}`")))
+        .filter(|name| name != "suite" && !map.contains(name.as_str()))
         .collect();
     assert!(missing.is_empty(), "crates/README.md lacks {missing:?}");
 }
@@ -257,11 +257,8 @@ fn lints_are_expected_with_a_reason_and_never_allowed() {
 
 #[test]
 fn stdout_belongs_to_the_runtime() {
-    let marks = [
-        concat!("print", "ln!("),
-        concat!("pri", "nt!("),
-        "io::stdout()",
-    ];
+    // Functions are in `.clippy.toml`; macros are here, also where a lint is expected.
+    let marks = [concat!("print", "ln!("), concat!("pri", "nt!(")];
     let is_exempt = |path: &str| {
         // The stand-ins and the kit are no Singer programs; tests and benchmarks may print.
         [

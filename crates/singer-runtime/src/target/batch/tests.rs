@@ -1,3 +1,5 @@
+//! Batches: what a row keeps, which of one key wins, buffers that are used again.
+
 use singer_core::schema::Schema;
 
 use super::*;
