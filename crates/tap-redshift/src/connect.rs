@@ -36,10 +36,13 @@ pub(crate) struct Session {
     pub(crate) server: Server,
 }
 
+/// The driver's side of a connection, with or without TLS.
+type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
+
 /// The connection itself.
 pub(crate) struct Link {
     /// None once it has ended.
-    connection: Option<Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>>,
+    connection: Option<Connection>,
 }
 
 impl std::fmt::Debug for Link {
