@@ -3,6 +3,7 @@
 //! A value that came from a state is parsed and printed again, never pasted.
 
 use serde_json::Value;
+use singer_core::number;
 use singer_core::value::time::{self, DAY, Fraction};
 use singer_core::value::{is_integer, is_number};
 
@@ -98,6 +99,20 @@ impl KeyValue {
                 "(CAST('{text}+00' AS timestamptz) AT TIME ZONE {})",
                 sql::literal(zone, server)
             ),
+        }
+    }
+
+    /// Whether this value comes before another of its kind; `None` for texts, whose order is the
+    /// database's own.
+    pub(crate) fn is_before(&self, other: &Self) -> Option<bool> {
+        match (&self.content, &other.content) {
+            (Content::Number(a), Content::Number(b)) => {
+                Some(number::compare(a.as_bytes(), b.as_bytes()).is_lt())
+            }
+            (Content::Days(a), Content::Days(b)) | (Content::Micros(a), Content::Micros(b)) => {
+                Some(a < b)
+            }
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@ use singer_runtime::tap::{Plan, Replication};
 
 use super::window::{Bound, KeyColumn, Lower, NullKeys, Window};
 use crate::key::KeyValue;
+use crate::types::KeyKind;
 
 /// The words of a bookmark.
 const VERSION: &str = "version";
@@ -35,8 +36,11 @@ enum Mode {
     FullByKey { version: i64, bound: Bound },
     /// The whole table in any order: an interrupted load starts over.
     FullInAnyOrder,
-    /// Rows from a bookmark on.
-    Incremental { key: String },
+    /// Rows from a bookmark on; `reached` is the bookmark that was found.
+    Incremental {
+        key: String,
+        reached: Option<KeyValue>,
+    },
 }
 
 impl Progress {
@@ -79,12 +83,15 @@ impl Progress {
 
     /// Rows from a value on, or all rows with a key.
     pub(super) fn incremental(plan: &Plan, key: KeyColumn, start: Option<KeyValue>) -> Self {
+        let reached = plan.bookmark.get(REPLICATION_KEY_VALUE);
+        let reached = reached.and_then(|value| KeyValue::read(key.kind, value));
         Self {
             bounded: false,
             rows: 0,
             last: None,
             mode: Mode::Incremental {
                 key: key.name.clone(),
+                reached,
             },
             found: plan.bookmark.clone(),
             window: Window {
@@ -147,9 +154,15 @@ impl Progress {
                 }
             }
             Mode::FullInAnyOrder => forget_full_table(&mut bookmark),
-            Mode::Incremental { key } => {
+            Mode::Incremental { key, reached } => {
                 bookmark.insert(REPLICATION_KEY.to_owned(), json!(key));
-                if let Some(value) = last.and_then(<[KeyValue]>::first) {
+                // Rows before the bookmark are read when looking back: it never moves back itself.
+                let moves_back = |value: &&KeyValue| {
+                    let reached = reached.as_ref();
+                    reached.and_then(|reached| value.is_before(reached)) == Some(true)
+                };
+                let last = last.and_then(<[KeyValue]>::first);
+                if let Some(value) = last.filter(|value| !moves_back(value)) {
                     bookmark.insert(REPLICATION_KEY_VALUE.to_owned(), value.to_json());
                 }
                 bookmark.remove(MAX_KEY);
@@ -162,16 +175,24 @@ impl Progress {
     /// The bookmark once everything was read.
     pub(super) fn final_bookmark(&self) -> Map<String, Value> {
         match &self.mode {
-            // Every row up to the upper bound was looked at, also those that a filter left out.
-            Mode::Incremental { .. } => {
-                let last = self.last.as_deref();
-                self.bookmark(self.window.upper.as_deref().or(last))
-            }
+            Mode::Incremental { .. } => self.bookmark(self.end()),
             Mode::FullByKey { .. } | Mode::FullInAnyOrder => {
                 let mut bookmark = self.found.clone();
                 forget_full_table(&mut bookmark);
                 bookmark
             }
+        }
+    }
+
+    /// The key up to which everything was read: the upper bound, also where a filter left out the
+    /// rows before it. Of texts the tap does not know whether the bound lies behind the bookmark,
+    /// so there the last row counts.
+    fn end(&self) -> Option<&[KeyValue]> {
+        let last = self.last.as_deref();
+        let is_text = |key: &KeyColumn| key.kind == KeyKind::Text;
+        match &self.window.upper {
+            Some(upper) if !self.window.keys.iter().any(is_text) => Some(upper),
+            _ => last,
         }
     }
 

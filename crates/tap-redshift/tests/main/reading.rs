@@ -220,3 +220,40 @@ fn data_errors_of_the_server_do_not_show_values() {
     ended.expect_code(1).expect_log("22P02");
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
+
+#[test]
+fn a_bookmark_never_moves_back() {
+    let database = Database::new();
+    database.execute(
+        "CREATE TABLE t (id integer PRIMARY KEY, at timestamptz, word text, price numeric);
+         INSERT INTO t SELECT i, '2024-05-01 00:00:00+00'::timestamptz + i * interval '1 s', 'm' || i, i
+         FROM generate_series(1, 25000) i",
+    );
+    let id = public(&database, "t");
+    for (key, value) in [
+        ("at", json!("2030-01-01T00:00:00.000000Z")),
+        ("price", json!("1e9")),
+        ("word", json!("z")),
+        // Within the rows, reached again by looking back.
+        ("at", json!("2024-05-01T05:00:00.000000Z")),
+    ] {
+        let tap = Tap::of(&database).with("lookback_seconds", 86_400);
+        let mut catalog = tap.discover();
+        choose(
+            &mut catalog,
+            &id,
+            json!({"selected": true, "replication-key": key}),
+        );
+        let state =
+            json!({"bookmarks": {&id: {"replication_key": key, "replication_key_value": value}}});
+        let (ended, messages) = tap.sync(&catalog, Some(&state));
+        ended.expect_code(0);
+        for state in messages.states() {
+            let now = &state["bookmarks"][&id]["replication_key_value"];
+            assert!(
+                now.as_str().unwrap() >= value.as_str().unwrap(),
+                "{now} {value}"
+            );
+        }
+    }
+}
