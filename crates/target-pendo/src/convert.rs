@@ -189,6 +189,7 @@ impl Conversion {
         let text = std::str::from_utf8(inside(json)).map_err(|_| NO_TIME)?;
         let micros = time::parse_timestamp(text.trim()).ok_or(NO_TIME)?;
         match self.date_format {
+            DateFormat::Iso8601 if is_sent_form(text.as_bytes()) => out.extend_from_slice(json),
             DateFormat::Iso8601 => {
                 out.push(b'"');
                 if !time::write_timestamp(out, micros, Fraction::AsNeeded) {
@@ -202,6 +203,22 @@ impl Conversion {
         }
         Ok(())
     }
+}
+
+/// Whether a date-time that was read well has the very form in which it is sent: with `T` and `Z`, no
+/// fraction or one of six digits that is not zero, and neither a leap second nor 24 o'clock.
+fn is_sent_form(text: &[u8]) -> bool {
+    let (Some(time), Some(rest)) = (text.get(10..19), text.get(19..)) else {
+        return false;
+    };
+    let fraction = match rest {
+        b"Z" => true,
+        [b'.', digits @ .., b'Z'] => {
+            digits.len() == 6 && digits.iter().all(u8::is_ascii_digit) && digits != b"000000"
+        }
+        _ => false,
+    };
+    fraction && time[0] == b'T' && time[7] < b'6' && !time.starts_with(b"T24")
 }
 
 /// The bytes of a JSON string between its quotes, still escaped. Numbers, words and dates need no

@@ -24,6 +24,8 @@ pub struct Encoder {
     /// The property that says that a row was deleted, if that clears its fields.
     deleted: Option<usize>,
     keep_empty: bool,
+    /// Whether ids and hashes are wanted for a memory.
+    remembers: bool,
 }
 
 #[derive(Debug)]
@@ -59,7 +61,7 @@ pub struct Row {
     pub index: usize,
     /// The full-table version that showed it.
     pub version: Option<i64>,
-    /// The hash of its values.
+    /// The hash of its values, if a memory wants it.
     pub hash: u64,
     start: usize,
     end: usize,
@@ -68,7 +70,7 @@ pub struct Row {
     key: PackedKey,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct PackedKey {
     tag: u8,
     start: usize,
@@ -98,6 +100,7 @@ impl Encoder {
             null_policy,
             deleted: deleted.filter(|_| chosen.on_delete == OnDelete::Clear),
             keep_empty: chosen.create_missing,
+            remembers: chosen.remembers(),
         }
     }
 
@@ -140,7 +143,7 @@ impl Encoder {
             for target in &self.columns {
                 target.write_cleared(&mut encoded.bytes);
             }
-            encoded.finish(index, None, start, (id_start, id_end));
+            self.finish(index, None, (start, id_start, id_end), &mut encoded);
         }
         encoded
     }
@@ -173,19 +176,49 @@ impl Encoder {
                     column.name, unfit.0, column.field, column.word
                 ),
             ));
-            let key = pack(&encoded.bytes[id_start..id_end], &mut encoded.keys);
-            encoded.refused.push((key, record.version()));
-            encoded.bytes.truncate(start);
+            encoded.set_aside(start, (id_start, id_end), record.version());
             return;
         }
         if encoded.bytes.len() == values_start && !self.keep_empty {
-            let key = pack(&encoded.bytes[id_start..id_end], &mut encoded.keys);
-            encoded.refused.push((key, record.version()));
-            encoded.bytes.truncate(start);
+            encoded.set_aside(start, (id_start, id_end), record.version());
             encoded.empty += 1;
             return;
         }
-        encoded.finish(index, record.version(), start, (id_start, id_end));
+        self.finish(index, record.version(), (start, id_start, id_end), encoded);
+    }
+
+    /// Ends the object that began at `start`, whose last value may be followed by a comma.
+    fn finish(
+        &self,
+        index: usize,
+        version: Option<i64>,
+        (start, id_start, id_end): (usize, usize, usize),
+        encoded: &mut Encoded,
+    ) {
+        if encoded.bytes.last() == Some(&b',') {
+            encoded.bytes.pop();
+        }
+        encoded.bytes.extend_from_slice(b"}}");
+        let (hash, key) = if self.remembers {
+            let hash = memory::hash(0, &encoded.bytes[id_end..]);
+            (
+                // The two hashes that mean something else are not given to values.
+                hash.clamp(UNKNOWN + 1, u64::MAX - 1),
+                pack(&encoded.bytes[id_start..id_end], &mut encoded.keys),
+            )
+        } else {
+            (UNKNOWN, PackedKey::default())
+        };
+        encoded.rows.push(Row {
+            index,
+            version,
+            hash,
+            start,
+            end: encoded.bytes.len(),
+            id_start,
+            id_end,
+            key,
+        });
     }
 
     /// Appends the values of a record, each followed by a comma.
@@ -286,31 +319,11 @@ impl Encoded {
         }
     }
 
-    /// Ends the object that began at `start`, whose last value may be followed by a comma.
-    fn finish(
-        &mut self,
-        index: usize,
-        version: Option<i64>,
-        start: usize,
-        (id_start, id_end): (usize, usize),
-    ) {
-        if self.bytes.last() == Some(&b',') {
-            self.bytes.pop();
-        }
-        self.bytes.extend_from_slice(b"}}");
-        // The two hashes that mean something else are not given to values.
-        let hash = memory::hash(0, &self.bytes[id_end..]).clamp(UNKNOWN + 1, u64::MAX - 1);
-        let key = pack(&self.bytes[id_start..id_end], &mut self.keys);
-        self.rows.push(Row {
-            index,
-            version,
-            hash,
-            start,
-            end: self.bytes.len(),
-            id_start,
-            id_end,
-            key,
-        });
+    /// Takes back the object that began at `start`, and remembers its id.
+    fn set_aside(&mut self, start: usize, id: (usize, usize), version: Option<i64>) {
+        let key = pack(&self.bytes[id.0..id.1], &mut self.keys);
+        self.refused.push((key, version));
+        self.bytes.truncate(start);
     }
 }
 

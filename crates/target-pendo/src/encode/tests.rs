@@ -145,7 +145,7 @@ fn one_id_has_one_spelling() {
 #[test]
 fn the_hash_covers_names_and_values_after_conversion_and_not_the_id() {
     let (_, encoded) = body(
-        json!({}),
+        json!({"only_changed": true}),
         &[
             r#"{"id": "a", "n": 5}"#,
             r#"{"n": 5.0, "id": "b"}"#,
