@@ -5,6 +5,7 @@
 #   DEMO_ROWS=20000    so many visitors, and a fifth as many accounts
 #   DEMO_DIR=…         where configs, catalog, states and rejects go (default target/demo)
 #   DEMO_PG_URL=…      a PostgreSQL to put the sample data into (in a schema of its own, dropped at the end)
+#   DEMO_SOURCE=…      auto, or one of url, found, embedded: see `antiphon-sandbox serve --help`
 #   DEMO_BINARIES=…    a folder with the binaries, instead of building them
 set -euo pipefail
 
@@ -69,14 +70,15 @@ if test -z "${DEMO_BINARIES:-}"; then
     ${CARGO:-cargo} build --locked --profile "$profile" --bin tap-redshift --bin target-pendo --bin antiphon-sandbox
     DEMO_BINARIES=target/$built
 fi
-PATH=$(cd "$DEMO_BINARIES" && pwd):$PATH
+binaries=$(cd "$DEMO_BINARIES" && pwd)
+PATH=$binaries:$PATH
 show "$(tap-redshift --version), $(target-pendo --version), in $DEMO_BINARIES"
 
 began_demo=$SECONDS
 step Sandbox 'a stand-in of Pendo, and a PostgreSQL with accounts and visitors of a made-up product'
 rm -rf "$folder"
 mkdir -p "$folder"
-antiphon-sandbox serve --listen 127.0.0.1:0 --source auto --source-rows "$rows" --write-config "$folder" \
+antiphon-sandbox serve --listen 127.0.0.1:0 --source "${DEMO_SOURCE:-auto}" --source-rows "$rows" --write-config "$folder" \
     > "$folder/sandbox.log" &
 sandbox=$!
 echo "$sandbox" > "$folder/sandbox.pid"
@@ -155,7 +157,7 @@ fi
 show '' "Look at $folder: configs, catalog, states, rejects, and the logs of both sides."
 if test -n "${DEMO_KEEP:-}"; then
     show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$DEMO_BINARIES:\$PATH"
+        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH"
     trap 'exit 0' INT TERM
     wait "$sandbox" || true
 else

@@ -243,7 +243,7 @@ fn measure_table(bench: &mut Bench, database: &Database, table: &Table) -> Resul
         }
     };
     let mut psql = row("psql COPY csv", csv_bytes);
-    let mut ordered = row("psql COPY csv, ordered as the tap reads", csv_bytes);
+    let mut ordered = row("psql COPY csv, by key", csv_bytes);
     let by_key = format!("SELECT * FROM {0} ORDER BY {1}", table.name, table.key);
     let mut tap = row("tap-redshift", bytes);
     let mut redshift = row("tap-redshift, as on Redshift", bytes);
