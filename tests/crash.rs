@@ -73,6 +73,10 @@ fn place_of(lines: &[String], mark: &str, from: usize) -> usize {
 fn tap_before_it_reads() {
     for method in METHODS {
         let pair = Pair::new(1_000, method);
+        if pair.database.takes_one_connection() {
+            // The embedded server cannot hold a lock for one while another one waits.
+            return;
+        }
         // A lock that the tap waits for: connected, and nothing read.
         pair.database.hold_lock("account", || {
             let pipeline = pipe::start(pair.tap(), pair.target(), Cut::Never);
@@ -120,11 +124,11 @@ fn tap_within_a_row() {
 #[test]
 fn tap_around_its_states() {
     for method in METHODS {
-        let pair = Pair::new(ROWS, method);
-        let state = place_of(&lines_of(&pair), "\"STATE\"", 5_000);
-        killed_tap(&pair, Cut::AfterLines(state));
-        let pair = Pair::new(ROWS, method);
-        killed_tap(&pair, Cut::AfterLines(state + 1));
+        for after in [0, 1] {
+            let pair = Pair::new(ROWS, method);
+            let state = place_of(&lines_of(&pair), "\"STATE\"", 5_000);
+            killed_tap(&pair, Cut::AfterLines(state + after));
+        }
     }
 }
 
@@ -141,10 +145,10 @@ fn tap_within_a_state() {
 
 #[test]
 fn tap_around_the_activation_of_a_version() {
-    let pair = Pair::new(1_000, Method::FullTable);
-    let activation = place_of(&lines_of(&pair), "\"ACTIVATE_VERSION\"", 0);
-    for lines in [activation, activation + 1] {
-        killed_tap(&Pair::new(1_000, Method::FullTable), Cut::AfterLines(lines));
+    for after in [0, 1] {
+        let pair = Pair::new(1_000, Method::FullTable);
+        let activation = place_of(&lines_of(&pair), "\"ACTIVATE_VERSION\"", 0);
+        killed_tap(&pair, Cut::AfterLines(activation + after));
     }
 }
 
