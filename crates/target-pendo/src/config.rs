@@ -8,6 +8,7 @@ use singer_runtime::setting::{self, Setting, Settings, Shape};
 
 use crate::model::{Group, Kind};
 
+pub(crate) use streams::EVERY_OTHER;
 pub use streams::{StreamConfig, Streams, guess_kind};
 
 mod streams;
@@ -301,7 +302,7 @@ fn stream_settings() -> Vec<Setting> {
         Setting::text("id_key")
             .about("The key of the id in requests; the kind's own if left out (that of `parentAccount` is not documented)."),
         Setting::new("fields", Shape::map(Shape::Text))
-            .about("Pendo fields by column, where the names differ; a column with an empty text is not sent."),
+            .about("Pendo fields by column: these columns alone are sent. `\"*\": \"*\"` adds every other column under its own name, an empty text leaves one out. Without `fields` every column goes to the field of its name."),
     ];
     settings.extend(choices(TopLevel::No));
     settings

@@ -7,7 +7,7 @@ use serde_json::Value;
 use singer_core::schema::{Property, TypeSet};
 use singer_runtime::target::{Problem, Stream};
 
-use crate::config::{Chosen, DateFormat, Nested, StreamConfig};
+use crate::config::{Chosen, DateFormat, EVERY_OTHER, Nested, StreamConfig};
 use crate::convert::{Conversion, FieldType, Scalar};
 use crate::model::{Group, Kind, NewField};
 
@@ -145,7 +145,8 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Puts the columns of the stream onto the fields of the group.
+    /// Puts the columns of the stream onto the fields of the group: those that `fields` lists, and
+    /// every other one to the field of its own name if `fields` says so or says nothing.
     pub fn mapping(&self) -> Mapping {
         let mut mapping = Mapping::default();
         match self.find_id() {
@@ -155,7 +156,7 @@ impl Plan<'_> {
         let layout = self.stream.schema.layout();
         for column in self.config.fields.keys() {
             // A record of a rejects file may lack any column.
-            if !self.stream.guessed && layout.index(column).is_none() {
+            if column != EVERY_OTHER && !self.stream.guessed && layout.index(column).is_none() {
                 mapping.problems.push(Problem {
                     kind: "column missing",
                     message: format!(
@@ -167,10 +168,13 @@ impl Plan<'_> {
                 });
             }
         }
+        let fields = &self.config.fields;
+        let takes_others = fields.is_empty() || fields.contains_key(EVERY_OTHER);
         for (property, column) in self.stream.schema.properties().iter().enumerate() {
             // The id is no field unless the config says so, and what the protocol adds is none of ours.
-            let own = Some(property) != mapping.id && !column.name.starts_with("_sdc_");
-            let field = match self.config.fields.get(&column.name) {
+            let own =
+                takes_others && Some(property) != mapping.id && !column.name.starts_with("_sdc_");
+            let field = match fields.get(&column.name) {
                 Some(field) if field.is_empty() => continue,
                 Some(field) => field,
                 None if own => &column.name,

@@ -127,13 +127,12 @@ impl<W: Writer> Intake<W> {
             Err(Halt::Failed(error)) => End::Failed(error),
         };
         self.count();
-        if !matches!(end, End::Stopped) {
-            for slot in 0..self.slots.len() {
-                self.seal(slot);
-            }
-            if matches!(end, End::Input) {
-                self.end_versions();
-            }
+        // What was read is written, whatever ends the reading.
+        for slot in 0..self.slots.len() {
+            self.seal(slot);
+        }
+        if matches!(end, End::Input) {
+            self.end_versions();
         }
         self.outbox.push_back(Event::Ended(end));
         // If nobody listens any more, nobody needs to know that this is the end.

@@ -107,7 +107,6 @@ impl<T: Target> Run<T> {
 
     /// Writes what the reader sends until all is done, or as much as can be.
     pub(crate) async fn run(mut self, mut events: mpsc::Receiver<Event<T::Writer>>) -> Report {
-        let stop = self.shared.context.stop().clone();
         let shared = Arc::clone(&self.shared);
         loop {
             self.pump();
@@ -132,7 +131,6 @@ impl<T: Target> Run<T> {
                         anyhow::Error::new(Error::internal("the thread that reads the input panicked")),
                     ),
                 },
-                () = stop.wait(), if !self.is_stopped => self.is_stopped = true,
                 () = shared.safe_state.notified() => {}
                 () = sleep_until(self.outlet.next()), if waits_to_print => {}
             }

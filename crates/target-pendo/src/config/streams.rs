@@ -8,6 +8,9 @@ use singer_core::{Error, Result};
 
 use super::{Choices, Group, Kind};
 
+/// The key of `fields` that stands for every column it does not list; its value is the same.
+pub(crate) const EVERY_OTHER: &str = "*";
+
 /// Settings by name or pattern, in the order of the config.
 #[derive(Debug, Default)]
 pub struct Streams(Vec<(String, StreamConfig)>);
@@ -27,7 +30,7 @@ pub struct StreamConfig {
     /// The key of the id in requests.
     #[serde(default)]
     pub id_key: Option<String>,
-    /// Pendo fields by column.
+    /// Pendo fields by column; see [`EVERY_OTHER`].
     #[serde(default)]
     pub fields: HashMap<String, String>,
     /// What differs from the top level.
@@ -71,10 +74,22 @@ impl Streams {
             }
             let mut names: Vec<String> = config
                 .fields
-                .values()
-                .filter(|field| !field.is_empty())
-                .map(|field| field.to_lowercase())
+                .iter()
+                .filter(|(column, field)| *column != EVERY_OTHER && !field.is_empty())
+                .map(|(_, field)| field.to_lowercase())
                 .collect();
+            if config
+                .fields
+                .get(EVERY_OTHER)
+                .is_some_and(|field| field != EVERY_OTHER)
+            {
+                return Err(Error::config(format!(
+                    "`streams.{stream}.fields` maps `*` to something else than `*`"
+                ))
+                .with_hint(
+                    "`\"*\": \"*\"` sends every other column to the field of its own name",
+                ));
+            }
             names.sort_unstable();
             if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
                 return Err(Error::config(format!(

@@ -63,7 +63,7 @@ fn names_match_in_any_case_and_pendos_spelling_is_sent() {
     let mapping = map(
         json!({"id": {"type": "string"}, "Plan_Tier": {"type": ["null", "string"]}, "n": {"type": "integer"},
                "_sdc_batched_at": {"type": "string"}, "note": {"type": "string"}}),
-        json!({"fields": {"n": "SEATS", "note": ""}}),
+        json!({"fields": {"n": "SEATS", "note": "", "*": "*"}}),
         Group::Custom,
     );
     assert_eq!(mapping.problems, []);
@@ -77,12 +77,25 @@ fn names_match_in_any_case_and_pendos_spelling_is_sent() {
 }
 
 #[test]
+fn columns_that_the_fields_do_not_list_are_not_sent() {
+    let mapping = map(
+        json!({"id": {"type": "string"}, "plan_tier": {"type": "string"}, "n": {"type": "integer"},
+               "unknown_to_pendo": {"type": "string"}}),
+        json!({"fields": {"n": "seats"}}),
+        Group::Custom,
+    );
+    assert_eq!(mapping.problems, []);
+    assert_eq!(mapping.columns.len(), 1);
+    assert_eq!(mapping.columns[0].name, "n");
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_the_page_where_to_solve_it() {
     let mapping = map(
         json!({"id": {"type": "string"}, "gone": {"type": "string"}, "absent": {"type": "boolean"},
                "seats": {"type": ["null", "string"]}, "renewal": {"type": "string"}, "has space": {},
                "strange": {"type": "integer"}, "is_trial": {"type": "string", "format": "date-time"}}),
-        json!({"fields": {"nowhere": "plan_tier"}}),
+        json!({"fields": {"nowhere": "plan_tier", "*": "*"}}),
         Group::Custom,
     );
     assert_eq!(
