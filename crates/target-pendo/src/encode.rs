@@ -3,6 +3,7 @@
 
 use singer_core::scan::{self, ValueKind};
 use singer_core::value::{write_escaped, write_string};
+use singer_net::Bytes;
 use singer_runtime::target::{Batch, Record, Refusal, Verdict};
 
 use crate::config::{Chosen, NullPolicy, OnDelete};
@@ -40,8 +41,10 @@ struct Target {
 /// The records of a batch that can be sent, and those that cannot.
 #[derive(Debug, Default)]
 pub struct Encoded {
-    /// The objects, one behind the other.
+    /// A JSON array of the objects while it is written.
     bytes: Vec<u8>,
+    /// The whole array: the body of a request with all of them, shared with those that send it.
+    whole: Bytes,
     /// The packed ids.
     keys: Vec<u8>,
     /// The objects' places.
@@ -124,15 +127,17 @@ impl Encoder {
             rows: Vec::with_capacity(batch.len()),
             ..Encoded::default()
         };
+        encoded.bytes.push(b'[');
         for (index, record) in batch.records().enumerate() {
             self.encode_record(index, record, &mut encoded);
         }
-        encoded
+        encoded.close()
     }
 
     /// Encodes objects that empty every mapped field of these ids (insides of JSON strings).
     pub fn encode_cleared<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) -> Encoded {
         let mut encoded = Encoded::default();
+        encoded.bytes.push(b'[');
         for (index, id) in ids.enumerate() {
             let start = encoded.bytes.len();
             encoded.bytes.extend_from_slice(&self.head);
@@ -145,7 +150,7 @@ impl Encoder {
             }
             self.finish(index, None, (start, id_start, id_end), &mut encoded);
         }
-        encoded
+        encoded.close()
     }
 
     fn encode_record(&self, index: usize, record: Record<'_>, encoded: &mut Encoded) {
@@ -219,6 +224,7 @@ impl Encoder {
             id_end,
             key,
         });
+        encoded.bytes.push(b',');
     }
 
     /// Appends the values of a record, each followed by a comma.
@@ -275,8 +281,22 @@ impl Target {
 }
 
 impl Encoded {
-    /// The body of a request with these rows (places in [`Encoded::rows`]).
-    pub fn body(&self, rows: &[usize]) -> Vec<u8> {
+    /// Ends the array; nothing is appended any more.
+    fn close(mut self) -> Self {
+        if self.bytes.last() == Some(&b',') {
+            self.bytes.pop();
+        }
+        self.bytes.push(b']');
+        self.whole = Bytes::from(std::mem::take(&mut self.bytes));
+        self
+    }
+
+    /// The body of a request with these rows (places in [`Encoded::rows`], each once). All of them
+    /// cost no copy.
+    pub fn body(&self, rows: &[usize]) -> Bytes {
+        if rows.len() == self.rows.len() {
+            return self.whole.clone();
+        }
         let length: usize = rows
             .iter()
             .map(|row| self.rows[*row].end - self.rows[*row].start + 1)
@@ -288,16 +308,16 @@ impl Encoded {
                 body.push(b',');
             }
             let row = &self.rows[*row];
-            body.extend_from_slice(&self.bytes[row.start..row.end]);
+            body.extend_from_slice(&self.whole[row.start..row.end]);
         }
         body.push(b']');
-        body
+        Bytes::from(body)
     }
 
     /// The inside of the JSON string of a row's id.
     pub fn id(&self, row: usize) -> &[u8] {
         let row = &self.rows[row];
-        &self.bytes[row.id_start..row.id_end]
+        &self.whole[row.id_start..row.id_end]
     }
 
     /// A row's id as the memory knows it.

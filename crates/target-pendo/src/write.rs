@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use singer_core::{Error, Result, scan};
-use singer_net::{Bytes, redact};
+use singer_net::redact;
 use singer_runtime::target::{Outcome, Refusal, Verdict};
 
 use crate::api::{Answered, Api, Place, Tally};
@@ -98,7 +98,7 @@ impl<'a> Delivery<'a> {
 
     /// Sends one request. Returns the rows that are to be sent again, in the portions in which.
     async fn send_once(&mut self, rows: Vec<usize>) -> Result<Vec<Vec<usize>>> {
-        let body = Bytes::from(self.encoded.body(&rows));
+        let body = self.encoded.body(&rows);
         let answered = self
             .api
             .set_values(self.place, body, self.names, &self.tally)

@@ -42,7 +42,7 @@ fn body(config: serde_json::Value, records: &[&str]) -> (String, Encoded) {
     let (stream, encoder) = encoder(config);
     let encoded = encoder.encode(&batch(&stream, records));
     let rows: Vec<usize> = (0..encoded.rows.len()).collect();
-    let body = String::from_utf8(encoded.body(&rows)).unwrap();
+    let body = String::from_utf8(encoded.body(&rows).to_vec()).unwrap();
     serde_json::from_str::<serde_json::Value>(&body).unwrap();
     (body, encoded)
 }
@@ -171,7 +171,7 @@ fn parts_of_a_batch_make_bodies_too() {
             r#"{"id":"c","n":3}"#,
         ],
     );
-    let part = String::from_utf8(encoded.body(&[0, 2])).unwrap();
+    let part = String::from_utf8(encoded.body(&[0, 2]).to_vec()).unwrap();
     assert_eq!(
         part,
         r#"[{"accountId":"a","values":{"n":1}},{"accountId":"c","values":{"n":3}}]"#
