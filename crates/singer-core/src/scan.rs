@@ -9,6 +9,9 @@ use std::fmt;
 /// Nesting deeper than this is refused, so that hostile input cannot exhaust the stack.
 pub const MAX_DEPTH: u32 = 128;
 
+/// What a [`ScanError`] says of such a text.
+pub const TOO_DEEP: &str = "nested too deeply";
+
 /// The type of a JSON value, as its bytes show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[repr(u8)]
@@ -205,10 +208,7 @@ pub fn scan_object(
         });
     }
     if depth > MAX_DEPTH {
-        return Err(ScanError {
-            at,
-            what: "nested too deeply",
-        });
+        return Err(ScanError { at, what: TOO_DEEP });
     }
     let mut at = skip_space(bytes, at + 1);
     if bytes.get(at) == Some(&b'}') {
@@ -267,10 +267,7 @@ pub fn scan_array(
         });
     }
     if depth > MAX_DEPTH {
-        return Err(ScanError {
-            at,
-            what: "nested too deeply",
-        });
+        return Err(ScanError { at, what: TOO_DEEP });
     }
     let mut at = skip_space(bytes, at + 1);
     if bytes.get(at) == Some(&b']') {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::value::write_string;
-use crate::{Error, Result};
+use crate::{Error, Result, scan};
 
 const BOOKMARKS: &str = "bookmarks";
 const CURRENTLY_SYNCING: &str = "currently_syncing";
@@ -68,18 +68,23 @@ impl Content {
 }
 
 impl State {
-    /// Reads a state value; a STATE message around it is taken off.
+    /// Reads a state value; a STATE message around it is taken off, once.
     ///
     /// # Errors
     /// Of kind `Config`. They say where, and never quote the text.
     pub fn parse(text: &str) -> Result<Self> {
+        check_depth(text)?;
         let top: RawMap = read(text, "the state")?;
         if let (Some(kind), Some(value)) = (top.get("type"), top.get("value")) {
             let kind: String = read(kind.get(), "the `type` of the STATE message")?;
             if kind.eq_ignore_ascii_case("STATE") {
-                return Self::parse(value.get());
+                return Self::of(read(value.get(), "the state")?);
             }
         }
+        Self::of(top)
+    }
+
+    fn of(top: RawMap) -> Result<Self> {
         let mut state = Self::default();
         for (key, value) in top.entries {
             match key.as_str() {
@@ -208,6 +213,19 @@ impl<'de> Deserialize<'de> for RawMap {
     }
 }
 
+/// What a target would refuse as a STATE message is no state either: a tap only passes on what a
+/// later run can read. Other defects are left to the parser, which names their line.
+fn check_depth(text: &str) -> Result<()> {
+    let start = scan::skip_space(text.as_bytes(), 0);
+    // The message that a tap writes around the value is one level more.
+    match scan::scan_value(text.as_bytes(), start, 1) {
+        Err(error) if error.what == scan::TOO_DEEP => {
+            Err(Error::config("the state is nested too deeply"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// serde's message may quote what it found, so only its place is told.
 fn read<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|error| {
@@ -285,6 +303,22 @@ mod tests {
     fn a_state_message_is_unwrapped() {
         let state = content(r#"{"type":"STATE","value":{"bookmarks":{"a":{"n":1}}}}"#);
         assert_eq!(state.bookmark("a").unwrap()["n"], 1);
+    }
+
+    #[test]
+    fn a_state_without_a_bottom_is_an_error_and_not_a_crash() {
+        let depth = 200_000;
+        let wrapped = r#"{"type":"STATE","value":"#.repeat(depth) + "{}" + &"}".repeat(depth);
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        for text in [wrapped, deep] {
+            let error = Content::read(text.as_bytes()).unwrap_err();
+            assert_eq!(error.message(), "the state is nested too deeply");
+        }
+        let twice = r#"{"type":"STATE","value":{"type":"STATE","value":{"bookmarks":{"a":{}}}}}"#;
+        assert_eq!(
+            written(&content(twice)),
+            r#"{"currently_syncing":null,"bookmarks":{},"type":"STATE","value":{"bookmarks":{"a":{}}}}"#
+        );
     }
 
     #[test]
