@@ -27,6 +27,8 @@ pub const USAGE: u8 = 2;
 pub const REJECTS: u8 = 3;
 /// Exit code: the service is out of reach or throttles; run again later.
 pub const LATER: u8 = 75;
+/// Exit code: ended by SIGHUP.
+pub const HUNG_UP: u8 = 129;
 /// Exit code: ended by SIGINT.
 pub const INTERRUPTED: u8 = 130;
 /// Exit code: ended by SIGTERM.
@@ -49,12 +51,18 @@ pub fn code(error: &anyhow::Error, reason: Option<Reason>) -> u8 {
     match kind(error) {
         Kind::Config => USAGE,
         Kind::RateLimited | Kind::Transient => LATER,
-        Kind::Interrupted => match reason {
-            Some(Reason::Terminate) => TERMINATED,
-            Some(Reason::Interrupt) => INTERRUPTED,
-            Some(Reason::Failure) | None => FAILED,
-        },
+        Kind::Interrupted => stopped(reason),
         Kind::Auth | Kind::Rejected | Kind::Protocol | Kind::Internal => FAILED,
+    }
+}
+
+/// The exit code of a run that was stopped, and why.
+pub(crate) fn stopped(reason: Option<Reason>) -> u8 {
+    match reason {
+        Some(Reason::Terminate) => TERMINATED,
+        Some(Reason::Interrupt) => INTERRUPTED,
+        Some(Reason::Hangup) => HUNG_UP,
+        Some(Reason::Failure) | None => FAILED,
     }
 }
 
@@ -180,6 +188,8 @@ mod tests {
         let error = anyhow::Error::new(Error::interrupted());
         assert_eq!(code(&error, Some(Reason::Terminate)), TERMINATED);
         assert_eq!(code(&error, Some(Reason::Interrupt)), INTERRUPTED);
+        assert_eq!(code(&error, Some(Reason::Hangup)), HUNG_UP);
+        assert_eq!(code(&error, Some(Reason::Failure)), FAILED);
     }
 
     #[test]

@@ -54,7 +54,8 @@ where
         if stdio::is_broken_pipe(error) {
             // Whoever read has ended first, and says why itself.
             tracing::warn!("stopped: the reader of stdout has gone");
-            return ExitCode::from(exit::FAILED);
+            // A signal to the whole pipe ends the reader too: then the signal was the reason.
+            return ExitCode::from(exit::stopped(stop.reason()));
         }
         if exit::kind(error) == Kind::Interrupted && stop.requested() {
             tracing::warn!("stopped on request");

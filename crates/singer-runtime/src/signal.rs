@@ -1,4 +1,6 @@
-//! SIGINT and SIGTERM: the first asks for a stop, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a stop, the second ends the process at once.
+
+use std::fs;
 
 use singer_core::{Error, Result};
 use tokio::signal::unix::{SignalKind, signal};
@@ -13,6 +15,11 @@ pub fn listen(stop: &Stop) -> Result<()> {
     };
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut terminate = listen(SignalKind::terminate())?;
+    // Whoever started this process with `nohup` wants it to outlive its terminal.
+    let mut hangup = match is_hangup_ignored() {
+        true => None,
+        false => Some(listen(SignalKind::hangup())?),
+    };
     let stop = stop.clone();
     tokio::spawn(async move {
         let mut asked = false;
@@ -20,6 +27,7 @@ pub fn listen(stop: &Stop) -> Result<()> {
             let (reason, code) = tokio::select! {
                 _ = interrupt.recv() => (Reason::Interrupt, exit::INTERRUPTED),
                 _ = terminate.recv() => (Reason::Terminate, exit::TERMINATED),
+                Some(_) = async { hangup.as_mut()?.recv().await } => (Reason::Hangup, exit::HUNG_UP),
             };
             if asked {
                 end_at_once(code);
@@ -32,6 +40,21 @@ pub fn listen(stop: &Stop) -> Result<()> {
     Ok(())
 }
 
+/// Whether SIGHUP was ignored when this process began. Where the system does not tell, it was not.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignores_hangup(&status)
+}
+
+/// Reads the mask of ignored signals; SIGHUP is its lowest bit.
+fn ignores_hangup(status: &str) -> bool {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .is_some_and(|mask| mask & 1 == 1)
+}
+
 #[expect(
     clippy::exit,
     clippy::disallowed_methods,
@@ -39,4 +62,18 @@ pub fn listen(stop: &Stop) -> Result<()> {
 )]
 fn end_at_once(code: u8) -> ! {
     std::process::exit(i32::from(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_says_whether_a_hangup_is_ignored() {
+        assert!(ignores_hangup(
+            "Name:\tx\nSigIgn:\t0000000000001001\nSigCgt:\t0\n"
+        ));
+        assert!(!ignores_hangup("SigBlk:\t1\nSigIgn:\t0000000000001000\n"));
+        assert!(!ignores_hangup(""));
+    }
 }

@@ -15,6 +15,8 @@ pub enum Reason {
     Interrupt = 2,
     /// SIGTERM: a supervisor wants the process to end.
     Terminate = 3,
+    /// SIGHUP: the terminal was closed.
+    Hangup = 4,
 }
 
 /// Asked for at most once, seen by all clones.
@@ -48,13 +50,19 @@ impl Stop {
         self.inner.reason.load(Ordering::Relaxed) != 0
     }
 
+    /// Whether a signal asked for it, and not a failure of the run itself.
+    pub(crate) fn is_by_signal(&self) -> bool {
+        !matches!(self.reason(), None | Some(Reason::Failure))
+    }
+
     /// Why, if a stop was asked for.
     pub fn reason(&self) -> Option<Reason> {
         match self.inner.reason.load(Ordering::Acquire) {
             0 => None,
             1 => Some(Reason::Failure),
             2 => Some(Reason::Interrupt),
-            _ => Some(Reason::Terminate),
+            3 => Some(Reason::Terminate),
+            _ => Some(Reason::Hangup),
         }
     }
 
@@ -98,5 +106,10 @@ mod tests {
         stop.request(Reason::Interrupt);
         stop.request(Reason::Terminate);
         assert_eq!(stop.reason(), Some(Reason::Interrupt));
+        for reason in [Reason::Failure, Reason::Terminate, Reason::Hangup] {
+            let stop = Stop::default();
+            stop.request(reason);
+            assert_eq!(stop.reason(), Some(reason));
+        }
     }
 }

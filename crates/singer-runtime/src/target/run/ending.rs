@@ -8,7 +8,6 @@ use super::super::publish::on_disk;
 use super::{End, Run, Stage, Target, Writer};
 use crate::exit::{self, Ended};
 use crate::monitor::Status;
-use crate::stop::Reason;
 
 /// How a run ended.
 pub(crate) struct Report {
@@ -93,8 +92,7 @@ impl<T: Target> Run<T> {
         if let Some(error) = self.fatal.take() {
             return Err(error);
         }
-        let signalled = [Some(Reason::Interrupt), Some(Reason::Terminate)];
-        if signalled.contains(&self.shared.context.stop().reason()) {
+        if self.shared.context.stop().is_by_signal() {
             return Err(Error::interrupted().into());
         }
         if let Some(End::Failed(error)) = self.end.take() {
