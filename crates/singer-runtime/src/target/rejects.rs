@@ -1,8 +1,9 @@
 //! The rejects file: one JSON line for each record that was not taken, on disk before a STATE that
 //! covers it is printed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +46,9 @@ struct State {
     lines: Vec<u8>,
     /// Whether the system has lines that may not be on disk yet.
     is_dirty: bool,
+    /// Whether lines may be lost: a sync that succeeds after one that failed proves nothing, and what
+    /// is added behind a torn line would make the file unreadable.
+    has_failed: bool,
 }
 
 impl Rejects {
@@ -89,27 +93,44 @@ impl Rejects {
         let file = state.file.clone();
         drop(state);
         file.map_or(Ok(()), |file| file.sync_data())
-            .map_err(|error| self.failed(error))
+            .map_err(|error| {
+                self.lock().has_failed = true;
+                self.failed(error)
+            })
     }
 
     fn hand_over(&self, state: &mut State) -> Result<()> {
+        if state.has_failed {
+            return Err(self.failed(io::Error::other("an earlier write to it failed")));
+        }
         if state.lines.is_empty() {
             return Ok(());
         }
-        let file = match &state.file {
-            Some(file) => Arc::clone(file),
-            None => {
-                let file = Arc::new(open(&self.path).map_err(|error| self.failed(error))?);
-                state.file = Some(Arc::clone(&file));
-                file
-            }
-        };
-        (&*file)
-            .write_all(&state.lines)
-            .map_err(|error| self.failed(error))?;
+        self.write(state).map_err(|error| {
+            state.has_failed = true;
+            self.failed(error)
+        })?;
         state.lines.clear();
         state.is_dirty = true;
         Ok(())
+    }
+
+    /// Writes the lines into the file that has the name now: a replay by another process may have
+    /// put a new one in its place, and then has taken over what the old one held.
+    fn write(&self, state: &mut State) -> io::Result<()> {
+        loop {
+            let file = match &state.file {
+                Some(file) => Arc::clone(file),
+                None => Arc::new(open(&self.path)?),
+            };
+            let _held = Held::new(&file);
+            if has_name(&file, &self.path) {
+                (&*file).write_all(&state.lines)?;
+                state.file = Some(Arc::clone(&file));
+                return Ok(());
+            }
+            state.file = None;
+        }
     }
 
     fn failed(&self, error: io::Error) -> Error {
@@ -126,6 +147,33 @@ impl Rejects {
     }
 }
 
+/// A lock on a rejects file while it is held: of those that add lines and of a replay that renews the
+/// file, one at a time is at it. A file system without locks does without.
+pub(crate) struct Held<'a>(&'a File);
+
+impl<'a> Held<'a> {
+    /// Waits for the lock.
+    pub(crate) fn new(file: &'a File) -> Self {
+        drop(file.lock());
+        Self(file)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        drop(self.0.unlock());
+    }
+}
+
+/// Whether this file is still the one with this name.
+fn has_name(file: &File, path: &Path) -> bool {
+    let identity = |found: Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(open), Ok(named)) => identity(open) == identity(named),
+        _ => false,
+    }
+}
+
 /// Opens the file for more lines. A last line without its end is what a killed run left behind; no
 /// STATE covered it, and it would make the file unreadable, so it is cut off.
 fn open(path: &Path) -> io::Result<File> {
@@ -135,15 +183,23 @@ fn open(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .open(path)?;
-    let length = file.metadata()?.len();
-    let whole = end_of_last_line(&mut file, length)?;
-    if whole < length {
-        file.set_len(whole)?;
-    }
+    cut_torn_line(&mut file)?;
     if !existed && let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
         File::open(folder)?.sync_all()?;
     }
     Ok(file)
+}
+
+fn cut_torn_line(file: &mut File) -> io::Result<()> {
+    // Another handle, as the lock borrows it while this one is read.
+    let handle = file.try_clone()?;
+    let _held = Held::new(&handle);
+    let length = file.metadata()?.len();
+    let whole = end_of_last_line(file, length)?;
+    if whole < length {
+        file.set_len(whole)?;
+    }
+    Ok(())
 }
 
 fn end_of_last_line(file: &mut File, length: u64) -> io::Result<u64> {
@@ -254,11 +310,35 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_made_is_an_error_that_names_it() {
+    fn a_file_that_was_replaced_meanwhile_gets_no_more_lines_but_its_successor_does() {
+        let folder = Folder::new("reject-replaced");
+        let path = folder.path("r.jsonl");
+        let rejects = rejects(path.clone());
+        let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+        rejects.append(&reject(1)).unwrap();
+        rejects.sync().unwrap();
+        std::fs::write(folder.path("new"), "{}\n").unwrap();
+        std::fs::rename(folder.path("new"), &path).unwrap();
+        rejects.append(&reject(2)).unwrap();
+        rejects.sync().unwrap();
+        assert_eq!(lines(), 2);
+        std::fs::remove_file(&path).unwrap();
+        rejects.append(&reject(3)).unwrap();
+        rejects.sync().unwrap();
+        assert_eq!(lines(), 1);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_made_is_an_error_that_names_it_and_stays_one() {
         let folder = Folder::new("reject-wrong");
         let rejects = rejects(folder.path("no/r.jsonl"));
         rejects.append(&reject(1)).unwrap();
         let error = rejects.sync().unwrap_err();
         assert!(error.message().contains("no/r.jsonl"), "{error}");
+        std::fs::create_dir(folder.path("no")).unwrap();
+        assert!(
+            rejects.sync().is_err(),
+            "nobody may take the lines for safe"
+        );
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use singer_core::{Error, Result};
 
+use super::rejects::Held;
+
 /// A rejects file that is the input of the run which writes it.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -63,6 +65,9 @@ impl Replay {
 
     fn try_finish(&self) -> io::Result<()> {
         let mut old = File::open(&self.path)?;
+        // Whoever adds lines waits until the name is that of the new file.
+        let handle = old.try_clone()?;
+        let _held = Held::new(&handle);
         if old.metadata()?.len() > self.length {
             let mut new = OpenOptions::new()
                 .create(true)

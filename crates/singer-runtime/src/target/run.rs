@@ -41,6 +41,9 @@ pub(crate) struct Run<T: Target> {
     /// Batches in flight, of all streams.
     in_flight: usize,
     is_publishing: bool,
+    /// A state could not be printed, or what it covers could not be put on disk. What is missing there
+    /// is missing for every later state too, so none is printed any more.
+    cannot_publish: bool,
     /// Activations of versions that are not done.
     activations: usize,
     stage: Stage,
@@ -97,6 +100,7 @@ impl<T: Target> Run<T> {
             keys: KeysInFlight::default(),
             in_flight: 0,
             is_publishing: false,
+            cannot_publish: false,
             activations: 0,
             stage: Stage::Planning,
             end: None,
@@ -207,7 +211,10 @@ impl<T: Target> Run<T> {
     fn may_print(&self) -> bool {
         let awaits_activation =
             matches!(self.end, Some(End::Input)) && self.activations > 0 && !self.is_stopped;
-        !self.shared.context.dry_run() && !awaits_activation && self.shared.ledger().has_safe()
+        !self.shared.context.dry_run()
+            && !self.cannot_publish
+            && !awaits_activation
+            && self.shared.ledger().has_safe()
     }
 
     fn is_idle(&self) -> bool {

@@ -48,6 +48,7 @@ impl<T: Target> Run<T> {
             Done::Published(result) => {
                 self.is_publishing = false;
                 if let Err(error) = result {
+                    self.cannot_publish = true;
                     self.stop_with(error);
                 }
             }

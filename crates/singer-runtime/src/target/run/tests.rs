@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +51,8 @@ struct World {
     answer: Told<Batch, Answer>,
     problems: Told<Stream, Vec<Problem>>,
     open_error: Option<Kind>,
+    /// The first sync fails.
+    sync_fails_once: AtomicBool,
     /// Writes wait for permits.
     gate: Semaphore,
     limits: Limits,
@@ -63,6 +65,7 @@ impl Default for World {
             answer: Box::new(|_| Answer::Taken),
             problems: Box::new(|_| Vec::new()),
             open_error: None,
+            sync_fails_once: AtomicBool::new(false),
             gate: Semaphore::new(Semaphore::MAX_PERMITS),
             limits: Limits {
                 max_records: 2,
@@ -149,6 +152,9 @@ impl Target for Fake {
 
     async fn sync(&self) -> anyhow::Result<()> {
         self.0.say("sync".to_owned());
+        if self.0.sync_fails_once.swap(false, Ordering::Relaxed) {
+            anyhow::bail!("the memory cannot be written");
+        }
         Ok(())
     }
 }

@@ -110,6 +110,39 @@ async fn a_stop_writes_what_was_read_and_prints_its_state() {
 }
 
 #[tokio::test]
+async fn after_a_sync_that_failed_no_state_is_printed_any_more() {
+    let trial = Trial::new(World {
+        sync_fails_once: AtomicBool::new(true),
+        gate: Semaphore::new(1),
+        ..World::default()
+    });
+    let world = Arc::clone(&trial.world);
+    let lines = [
+        schema("a"),
+        record("a", 1),
+        record("a", 2),
+        state(1),
+        record("a", 3),
+        record("a", 4),
+        state(2),
+    ];
+    let run = tokio::spawn(async move { trial.run(&lines.concat()).await });
+    // The second batch is in flight while the sync for the first one fails.
+    until(|| {
+        let log = world.log();
+        ["sync", "begin a 3 4"]
+            .iter()
+            .all(|wanted| log.iter().any(|line| line == wanted))
+    })
+    .await;
+    world.gate.add_permits(1);
+    let ended = run.await.unwrap();
+    assert_eq!((ended.code(), ended.states.len()), (1, 0));
+    assert!(ended.error().contains("the memory cannot be written"));
+    assert_eq!(world.writes(), ["a 1 2", "a 3 4"]);
+}
+
+#[tokio::test]
 async fn a_closed_output_is_an_error() {
     struct Closed;
     impl io::Write for Closed {
