@@ -23,11 +23,13 @@ impl StateFile {
     /// The state file at `path`, which need not exist.
     ///
     /// # Errors
-    /// Of kind `Config` if its folder does not exist or the path is a folder itself.
+    /// Of kind `Config` if its folder does not exist or cannot be written, or if what has the name
+    /// is no file: a device must not be replaced by one.
     pub(crate) fn new(path: PathBuf) -> Result<Self> {
-        if path.is_dir() {
+        let is_other = |found: fs::Metadata| !found.is_file();
+        if fs::metadata(&path).is_ok_and(is_other) {
             return Err(Error::config(format!(
-                "the state file `{}` is a folder",
+                "the state file `{}` is a folder or a device",
                 path.display()
             )));
         }
@@ -38,7 +40,22 @@ impl StateFile {
                 path.display()
             )));
         }
-        Ok(Self { path })
+        let file = Self { path };
+        file.try_folder().map_err(|error| {
+            Error::config(format!(
+                "the state file `{}` cannot be written",
+                file.path.display()
+            ))
+            .with_source(error)
+        })?;
+        Ok(file)
+    }
+
+    /// Proves that a state can be stored, so that a run does not find out behind its first batch.
+    fn try_folder(&self) -> io::Result<()> {
+        let new = self.beside("new");
+        File::create(&new)?;
+        fs::remove_file(&new)
     }
 
     /// Stores a STATE value; when it returns, the value is on disk.
@@ -136,6 +153,11 @@ mod tests {
         file.store("{\"n\":2}").unwrap();
         assert_eq!(read(&path), "{\"n\":2}\n");
         assert_eq!(read(&folder.path("state.json.1")), "{\"n\":1}\n");
+        // The next run takes the torn file away, and nothing else.
+        fs::write(folder.path("state.json.new"), "{\"n\":").unwrap();
+        StateFile::new(path.clone()).unwrap();
+        assert_eq!(read(&path), "{\"n\":2}\n");
+        assert!(!folder.path("state.json.new").exists());
         // Died after the older versions had moved on: a gap.
         fs::rename(folder.path("state.json.1"), folder.path("state.json.2")).unwrap();
         file.store("{\"n\":3}").unwrap();
@@ -146,7 +168,13 @@ mod tests {
     #[test]
     fn a_path_that_cannot_be_written_is_found_at_the_start() {
         let folder = Folder::new("wrong");
-        for path in [folder.path("no/state.json"), folder.path("")] {
+        fs::create_dir(folder.path("blocked.json.new")).unwrap();
+        for path in [
+            folder.path("no/state.json"),
+            folder.path(""),
+            folder.path("blocked.json"),
+            PathBuf::from("/dev/null"),
+        ] {
             let error = StateFile::new(path).unwrap_err();
             assert_eq!(error.kind(), singer_core::Kind::Config);
         }
