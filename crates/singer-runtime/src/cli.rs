@@ -14,7 +14,7 @@ use crate::config::Source;
 use crate::log;
 use crate::monitor::Progress;
 use crate::program::{Program, Role};
-use crate::setting::Flag;
+use crate::setting::{Flag, Setting, Shape};
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -228,16 +228,36 @@ fn command(program: &Program) -> Command {
         match setting.flag {
             Flag::None => {}
             Flag::Value => {
-                command = command.arg(flag.value_name(setting.name.to_uppercase()));
+                command = command.arg(flag.value_name(placeholder(setting)));
             }
             Flag::Switch => command = command.arg(flag.action(ArgAction::SetTrue)),
         }
     }
     command = command.args(common_flags());
     if !program.examples.is_empty() {
-        command = command.after_help(format!("Examples:\n{}", program.examples.trim_end()));
+        command = command.after_help(format!("Examples:\n{}", examples(program.examples)));
     }
     command
+}
+
+/// The command lines alone: some connectors write the heading themselves.
+fn examples(text: &'static str) -> &'static str {
+    text.strip_prefix("Examples:\n").unwrap_or(text).trim_end()
+}
+
+/// What stands for a setting's value in the help: its unit if the name tells one, else its sort.
+fn placeholder(setting: &Setting) -> &'static str {
+    let is_time = setting.name.ends_with("_seconds") || setting.name.ends_with("_delay");
+    match &setting.shape {
+        Shape::Integer | Shape::Number if is_time => "SECONDS",
+        Shape::Integer | Shape::Number => "N",
+        Shape::Word(_) => "WORD",
+        Shape::DateTime => "TIME",
+        Shape::Text if setting.name.ends_with("path") || setting.name.ends_with("_file") => "PATH",
+        Shape::Text if setting.name.ends_with("url") => "URL",
+        Shape::Text => "TEXT",
+        _ => "VALUE",
+    }
 }
 
 fn tap_flags() -> Vec<Arg> {
@@ -349,7 +369,7 @@ mod tests {
     use singer_core::Kind;
 
     use super::*;
-    use crate::setting::{Setting, Settings};
+    use crate::setting::Settings;
 
     #[derive(serde::Deserialize)]
     struct Config {}
@@ -358,13 +378,18 @@ mod tests {
         fn settings() -> Vec<Setting> {
             vec![
                 Setting::integer("batch_records").flag(),
+                Setting::number("request_delay").flag(),
                 Setting::switch("full"),
             ]
         }
     }
 
     fn parse_line(role: Role, line: &str) -> Result<Request> {
-        let program = Program::new::<Config>(role, "x-y", "Does x.", "1.2.3", "  x-y -c c.json");
+        let examples = match role {
+            Role::Tap => "Examples:\n  x-y -c c.json\n",
+            Role::Target => "  x-y -c c.json",
+        };
+        let program = Program::new::<Config>(role, "x-y", "Does x.", "1.2.3", examples);
         parse(&program, line.split(' ').map(OsString::from))
     }
 
@@ -425,11 +450,14 @@ mod tests {
     }
 
     #[test]
-    fn help_ends_with_examples() {
-        let Ok(Request::Print(help)) = parse_line(Role::Target, "x-y --help") else {
-            panic!("help is printed");
-        };
-        assert!(help.contains("--batch-records <BATCH_RECORDS>"));
-        assert!(help.trim_end().ends_with("Examples:\n  x-y -c c.json"));
+    fn help_ends_with_examples_under_one_heading() {
+        for role in [Role::Tap, Role::Target] {
+            let Ok(Request::Print(help)) = parse_line(role, "x-y --help") else {
+                panic!("help is printed");
+            };
+            assert!(help.contains("--batch-records <N>"));
+            assert!(help.contains("--request-delay <SECONDS>"));
+            assert!(help.trim_end().ends_with("\n\nExamples:\n  x-y -c c.json"));
+        }
     }
 }

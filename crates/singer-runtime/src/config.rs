@@ -142,6 +142,8 @@ pub(crate) fn load(
     }
     let mut missing = Vec::new();
     check::complete(settings, &mut values, "", &mut missing);
+    // A key whose value is wrong is not lacking.
+    missing.retain(|key| !problems.iter().any(|problem| problem.key == *key));
     if !missing.is_empty() {
         let in_environment = keys(settings)
             .map(|setting| variable(binary, setting.name))
@@ -242,6 +244,7 @@ fn missing_keys(missing: &[String], sources: &[Source], variable: Option<String>
         None => "`--about` lists all keys".to_owned(),
     };
     Problem {
+        key: String::new(),
         message: format!("the config lacks `{}`", missing.join("`, `")),
         hint: Some(hint),
     }

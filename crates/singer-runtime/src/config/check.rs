@@ -10,6 +10,8 @@ use crate::setting::{Flag, Setting, Shape};
 /// One thing that is wrong.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Problem {
+    /// The key that it is about, with the keys around it; empty if it is about none.
+    pub(super) key: String,
     pub(super) message: String,
     pub(super) hint: Option<String>,
 }
@@ -94,6 +96,7 @@ pub(super) fn value(
     };
     if checked.is_none() {
         problems.push(Problem {
+            key: key.to_owned(),
             message: format!("`{key}`{place} must be {}, found {found}", shape.noun()),
             hint: None,
         });
@@ -177,6 +180,7 @@ fn members(
         let known = settings.iter().find(|setting| setting.name == name);
         match known {
             Some(setting) if setting.flag == Flag::Switch => problems.push(Problem {
+                key: key.clone(),
                 message: format!("`{key}`{place} is no key of the config"),
                 hint: Some(format!(
                     "it is a switch of the command line: `--{}`",
@@ -204,6 +208,7 @@ fn unknown(key: &str, name: &str, settings: &[Setting], place: &str) -> Problem 
         None => format!("known keys: {}", names.collect::<Vec<_>>().join(", ")),
     };
     Problem {
+        key: key.to_owned(),
         message: format!("unknown key `{key}`{place}"),
         hint: Some(hint),
     }
@@ -237,6 +242,7 @@ fn either(
     problems.extend(inner.unwrap_or_else(|| {
         let noun = Shape::Either(shapes.to_vec()).noun();
         vec![Problem {
+            key: key.to_owned(),
             message: format!("`{key}`{place} must be {noun}, found {}", kind_of(&value)),
             hint: None,
         }]

@@ -101,6 +101,17 @@ fn complaint(error: &Error) -> Vec<String> {
 }
 
 #[test]
+fn a_key_whose_value_is_wrong_is_not_said_to_be_lacking() {
+    let error = load_files(&[r#"{"host": 5, "password": "p"}"#]).unwrap_err();
+    assert_eq!(complaint(&error), ["`host` must be a text, found a number"]);
+    let nested = r#"{"host": "a", "password": "p", "streams": {"s": {"filter": {"column": 1}}}}"#;
+    assert_eq!(
+        complaint(&load_files(&[nested]).unwrap_err()),
+        ["`streams.s.filter.column` must be a text, found a number"]
+    );
+}
+
+#[test]
 fn later_files_override_key_by_key_and_null_counts_as_not_given() {
     let document = load_files(&[
         r#"{"host": "a", "password": "p", "port": 1}"#,
@@ -162,7 +173,7 @@ fn all_problems_are_reported_at_once_and_no_value_is_shown() {
             "`full` is no key of the config",
             "hint: it is a switch of the command line: `--full`",
             "`start_date` must be a date-time such as 2026-01-31T00:00:00Z, found a text",
-            "the config lacks `host`, `password`",
+            "the config lacks `host`",
             "hint: `--about` lists all keys",
         ]
     );
