@@ -22,7 +22,15 @@ pub fn input(path: Option<&Path>) -> Result<Box<dyn Read + Send>> {
     let Some(path) = path else {
         return Ok(stdin());
     };
-    let file = File::open(path).map_err(|error| {
+    let open = || {
+        let file = File::open(path)?;
+        // Opening a folder succeeds, and reading it does not.
+        if file.metadata()?.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        Ok(file)
+    };
+    let file = open().map_err(|error: io::Error| {
         Error::config(format!("cannot read the input `{}`", path.display())).with_source(error)
     })?;
     Ok(Box::new(file))

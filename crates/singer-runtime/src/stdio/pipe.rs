@@ -67,10 +67,14 @@ impl Pipe {
         if block.is_empty() {
             return Ok(());
         }
-        self.sender
-            .send(block)
-            .await
-            .map_err(|_| self.shared.error())
+        self.room().await?.send(block);
+        Ok(())
+    }
+
+    /// Waits until a block may be handed over. Whoever must not lose a block when its future is
+    /// dropped lets go of the block only then.
+    pub(crate) async fn room(&self) -> Result<mpsc::Permit<'_, Vec<u8>>> {
+        self.sender.reserve().await.map_err(|_| self.shared.error())
     }
 }
 

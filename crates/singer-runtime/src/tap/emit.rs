@@ -141,12 +141,14 @@ impl Output {
         if self.block.is_empty() {
             return Ok(());
         }
+        // Only now, so that a connector which gives up waiting for this future loses no record.
+        let room = self.run.pipe.room().await?;
         let block = mem::replace(&mut self.block, self.run.pipe.buffer());
         self.counters
             .read
             .add(mem::take(&mut self.records_in_block));
         self.counters.bytes.add(block.len() as u64);
-        self.run.pipe.send(block).await?;
+        room.send(block);
         self.renew_start();
         Ok(())
     }

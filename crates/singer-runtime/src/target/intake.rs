@@ -87,6 +87,16 @@ impl Content<'_> {
             }
         }
     }
+
+    /// The error of a file as a whole with the file's name; that of the input stays as it is.
+    fn within(self, error: Error) -> Error {
+        match self {
+            Self::Messages => error,
+            Self::Records { line, path, .. } => {
+                error.at(format_args!("line {line}: batch file `{}`", path.display()))
+            }
+        }
+    }
 }
 
 /// Reading goes no further: the input's end, a stop, or a writing side that has gone.
@@ -146,9 +156,12 @@ impl<W: Writer> Intake<W> {
     ) -> Result<(), Halt> {
         let mut blocks = Blocks::start(input)?;
         let mut lines = Lines::new(MAX_LINE_BYTES);
-        while let Some(block) = self.next_block(&mut blocks).await? {
+        while let Some(block) = self.next_block(&mut blocks, content).await? {
             let mut at = 0;
-            while let Some((number, line)) = lines.next(&block, &mut at)? {
+            while let Some((number, line)) = lines
+                .next(&block, &mut at)
+                .map_err(|error| content.within(error))?
+            {
                 self.line(line, number, content).await?;
             }
             self.count();
@@ -160,14 +173,21 @@ impl<W: Writer> Intake<W> {
         Ok(())
     }
 
-    async fn next_block(&mut self, blocks: &mut Blocks) -> Result<Option<Vec<u8>>, Halt> {
+    async fn next_block(
+        &mut self,
+        blocks: &mut Blocks,
+        content: Content<'_>,
+    ) -> Result<Option<Vec<u8>>, Halt> {
         let block = self.while_waiting(blocks.next()).await?;
         if self.slots.iter().any(|slot| slot.columns.is_some()) {
             self.times.receive(self.shared.context.now());
         }
-        let block = block
-            .transpose()
-            .map_err(|error| Error::internal("cannot read the input").with_source(error))?;
+        let block = block.transpose().map_err(|error| match content {
+            Content::Messages => Error::internal("cannot read the input").with_source(error),
+            Content::Records { .. } => {
+                content.within(Error::protocol("the file cannot be read").with_source(error))
+            }
+        })?;
         Ok(block)
     }
 

@@ -225,3 +225,34 @@ async fn one_record_is_enough_where_only_one_is_asked_for() {
         [r#"{"type":"RECORD","stream":"a","version":7,"record":{"n":1}}"#]
     );
 }
+
+#[tokio::test]
+async fn a_future_that_is_dropped_while_the_pipe_is_full_loses_no_record() {
+    /// A reader that takes nothing until it is told to.
+    struct Slow(std::sync::mpsc::Receiver<()>, Written);
+    impl Write for Slow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _told = self.0.recv();
+            self.1.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut fixture = Fixture::new();
+    let (go, wait) = std::sync::mpsc::sync_channel::<()>(0);
+    let (pipe, end) = Pipe::open(Slow(wait, fixture.written.clone())).unwrap();
+    (fixture.run.pipe, fixture.end) = (pipe, end);
+    let mut output = fixture.output("a", incremental(), json!({}));
+    let mut given_up = 0;
+    for n in 0..20 {
+        output.record(|out| number(out, n)).await.unwrap();
+        let soon = std::time::Duration::from_millis(5);
+        given_up += u32::from(tokio::time::timeout(soon, output.flush()).await.is_err());
+    }
+    assert!(given_up > 0);
+    drop(go);
+    output.flush().await.unwrap();
+    drop(output);
+    assert_eq!(fixture.lines().await.len(), 20);
+}
