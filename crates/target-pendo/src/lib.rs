@@ -1,7 +1,7 @@
 //! A Singer target that writes rows as metadata of visitors and accounts into Pendo.
 //!
 //! Reading order: [`config`] (settings), [`schema`] (columns onto fields), [`convert`] and [`encode`]
-//! (values), [`write`] (sending, and what answers mean), `memory` (what was confirmed), [`stream`]
+//! (values), `write` (sending, and what answers mean), `memory` (what was confirmed), [`stream`]
 //! (all of it for one stream). [`api`] and [`model`] are Pendo's endpoints and shapes.
 
 use std::collections::HashMap;
