@@ -30,7 +30,7 @@ pub struct StreamConfig {
     /// The key of the id in requests.
     #[serde(default)]
     pub id_key: Option<String>,
-    /// Pendo fields by column; see [`EVERY_OTHER`].
+    /// Pendo fields by column; the key `*` stands for every other column.
     #[serde(default)]
     pub fields: HashMap<String, String>,
     /// What differs from the top level.
