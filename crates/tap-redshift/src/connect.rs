@@ -25,6 +25,10 @@ mod tls;
 /// Firewalls and NAT drop connections that are silent for some minutes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// How long a reader of many rows rests before it waits: some pieces arrive meanwhile, and the
+/// socket's buffer still has room for more.
+const REST: Duration = Duration::from_micros(100);
+
 /// A live connection, ready to read.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -43,6 +47,7 @@ type Connection = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>>
 pub(crate) struct Link {
     /// None once it has ended.
     connection: Option<Connection>,
+    at_ease: bool,
 }
 
 impl std::fmt::Debug for Link {
@@ -62,7 +67,15 @@ impl Link {
     ) -> Self {
         Self {
             connection: Some(Box::pin(connection)),
+            at_ease: false,
         }
+    }
+
+    /// From now on many rows are read: where none is there the thread rests for a moment before it
+    /// asks to be woken. A server hands rows over in small pieces, and waking for each of them costs
+    /// both sides more than the rows do.
+    pub(crate) fn read_at_ease(&mut self) {
+        self.at_ease = true;
     }
 
     /// Waits for an answer, and moves the connection on meanwhile.
@@ -80,7 +93,11 @@ impl Link {
                 tracing::debug!(error = ?ended.err(), "the connection ended");
                 self.connection = None;
             }
-            answer.as_mut().poll(context)
+            let found = answer.as_mut().poll(context);
+            if self.at_ease && found.is_pending() {
+                std::thread::sleep(REST);
+            }
+            found
         })
         .await
     }

@@ -41,6 +41,9 @@ async fn copy(session: &mut Session, statement: &Statement, sink: &mut Sink<'_>)
     let mut left = BytesMut::new();
     while let Some(chunk) = sink.wait_for(link.drive(stream.next())).await? {
         let mut chunk: Bytes = chunk.map_err(judge)?;
+        if sink.rows() == MANY {
+            link.read_at_ease();
+        }
         if !left.is_empty() {
             left.extend_from_slice(&chunk);
             chunk = left.split().freeze();
@@ -81,6 +84,9 @@ async fn copy(session: &mut Session, statement: &Statement, sink: &mut Sink<'_>)
     }
 }
 
+/// So many rows make a table large.
+const MANY: u64 = 2000;
+
 /// What follows the header of a binary COPY; `None` if it is not there as a whole.
 fn after_header(bytes: &[u8]) -> singer_core::Result<Option<&[u8]>> {
     const FIXED: usize = SIGNATURE.len() + 8;
@@ -114,6 +120,9 @@ async fn text(session: &mut Session, sql: &str, doing: &str, sink: &mut Sink<'_>
             continue;
         };
         rows += 1;
+        if sink.rows() == MANY {
+            session.link.read_at_ease();
+        }
         sink.text_row(|index| {
             row.try_get(index)
                 .map_err(|error| failure::judge(error, doing).error)
