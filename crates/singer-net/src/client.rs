@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use reqwest::redirect;
-use serde::Deserialize;
-use singer_core::{Error, Result};
+use serde::{Deserialize, Deserializer};
+use singer_core::{Error, Result, Secret};
 
 use crate::base::Base;
 use crate::body::Answer;
@@ -28,12 +28,18 @@ pub struct HttpConfig {
     pub attempts: u32,
     /// How long one request may take.
     pub request_timeout_seconds: f64,
-    /// The proxy for all requests; the environment's if left out.
-    #[serde(default)]
-    pub proxy: Option<String>,
+    /// The proxy for all requests, whose URL may hold a password; the environment's if left out. The
+    /// runtime has read it from where the config says that it is, so that it is a text here.
+    #[serde(default, deserialize_with = "secret")]
+    pub proxy: Option<Secret>,
     /// A PEM file of authorities to trust beside the system's.
     #[serde(default)]
     pub ca_file: Option<String>,
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(Secret::new))
 }
 
 impl HttpConfig {
@@ -78,8 +84,8 @@ impl Client {
             .timeout(config.request_timeout()?);
         let proxy_is_https = config
             .proxy
-            .as_deref()
-            .is_some_and(|proxy| proxy.starts_with("https:"));
+            .as_ref()
+            .is_some_and(|proxy| proxy.expose().starts_with("https:"));
         builder = if base.is_https() || proxy_is_https {
             builder.tls_certs_only(tls::trusted(config.ca_file.as_deref())?)
         } else {
@@ -89,7 +95,7 @@ impl Client {
             builder.tls_certs_only([])
         };
         builder = match &config.proxy {
-            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy).map_err(|error| {
+            Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.expose()).map_err(|error| {
                 Error::config("`proxy` is no URL").with_source(error.without_url())
             })?),
             // A proxy of the environment cannot know this machine's own ports.
@@ -147,6 +153,9 @@ fn no_answer(method: &reqwest::Method, url: &str, error: reqwest::Error) -> Erro
     if error.is_builder() {
         return Error::internal(format!("cannot build the request `{method} {url}`"))
             .with_source(error.without_url());
+    }
+    if let Some(failure) = tls::failure(&error) {
+        return tls::refused(method.as_str(), url, &failure);
     }
     let what = if error.is_connect() {
         "cannot connect for"

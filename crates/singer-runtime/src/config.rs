@@ -7,9 +7,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
-use singer_core::{Error, Result};
+use singer_core::{Error, Result, SecretSource};
 
-use crate::setting::{Flag, Setting, Settings, Shape};
+use crate::secret;
+use crate::setting::{Flag, PROXY, Setting, Settings, Shape};
 use check::Problem;
 
 mod check;
@@ -62,6 +63,24 @@ impl Document {
     /// The text of a key.
     pub(crate) fn text(&self, key: &str) -> Option<&str> {
         self.get(key)?.as_str()
+    }
+
+    /// Reads the proxy from where the config says that it is, if it is a secret: HTTP clients are built
+    /// at once and cannot wait for it.
+    ///
+    /// # Errors
+    /// Of kind `Config`, naming the place and never the value.
+    pub(crate) async fn read_proxy(&mut self) -> Result<()> {
+        let Some(form @ Value::Object(_)) = self.values.get(PROXY) else {
+            return Ok(());
+        };
+        let source: SecretSource = serde_json::from_value(form.clone())
+            .map_err(|_| Error::config(format!("`{PROXY}` in the config is no secret")))?;
+        let proxy = secret::read(&source)
+            .await
+            .map_err(|error| error.at(format_args!("`{PROXY}` in the config")))?;
+        self.values.insert(PROXY.to_owned(), proxy.expose().into());
+        Ok(())
     }
 
     /// Builds the connector's config from the keys of its own table, and lets it check itself.

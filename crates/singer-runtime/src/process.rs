@@ -83,7 +83,7 @@ where
     let clock = Clock::system();
     log::start(program.name, invocation.log, clock.clone());
     hear_panics();
-    let config = config::load(
+    let mut config = config::load(
         program.name,
         &program.settings,
         &invocation.config,
@@ -109,6 +109,7 @@ where
     let runtime = runtime()?;
     let run = async {
         signal::listen(stop)?;
+        config.read_proxy().await?;
         run(Start {
             invocation,
             config,

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use singer_core::Result;
 
+pub(crate) use shared::PROXY;
 pub use shared::{http, start_date, target_settings, user_agent};
 
 mod shared;

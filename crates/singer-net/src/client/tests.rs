@@ -180,3 +180,17 @@ fn wrong_numbers_are_named() {
         assert!(wrong.validate().is_err());
     }
 }
+
+#[test]
+fn the_password_of_a_proxy_is_never_shown() {
+    let config: HttpConfig = serde_json::from_value(serde_json::json!({
+        "attempts": 1, "request_timeout_seconds": 1, "proxy": "http://user:hunter2@proxy:port",
+    }))
+    .unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let base = Base::parse("base_url", "http://127.0.0.1:1").unwrap();
+    let error = Client::new(base, &config, "test/1").unwrap_err();
+    assert_eq!(error.message(), "`proxy` is no URL");
+    let shown = format!("{error:?}");
+    assert!(!shown.contains("hunter2"), "{shown}");
+}

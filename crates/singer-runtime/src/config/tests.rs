@@ -111,6 +111,25 @@ fn a_key_whose_value_is_wrong_is_not_said_to_be_lacking() {
     );
 }
 
+#[tokio::test]
+async fn a_proxy_is_read_from_where_the_config_says() {
+    for (given, read) in [
+        (json!("http://a"), Ok("http://a")),
+        (json!({"command": "echo http://u:p@b"}), Ok("http://u:p@b")),
+        (
+            json!({"env": "NO_SUCH_VARIABLE_HERE"}),
+            Err("`proxy` in the config: "),
+        ),
+    ] {
+        let mut document = Document::of(Map::from_iter([("proxy".to_owned(), given)]));
+        match (document.read_proxy().await, read) {
+            (Ok(()), Ok(url)) => assert_eq!(document.text("proxy"), Some(url)),
+            (Err(error), Err(start)) => assert!(error.message().starts_with(start), "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 #[test]
 fn later_files_override_key_by_key_and_null_counts_as_not_given() {
     let document = load_files(&[

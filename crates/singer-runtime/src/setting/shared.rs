@@ -4,6 +4,9 @@ use serde_json::json;
 
 use super::{Setting, Shape};
 
+/// The proxy: a secret, as its URL may hold a password. The runtime reads it before any connector.
+pub(crate) const PROXY: &str = "proxy";
+
 /// Where a time-based replication starts when there is no bookmark; every tap has it.
 pub fn start_date() -> Setting {
     Setting::date_time("start_date")
@@ -26,8 +29,8 @@ pub fn http() -> Vec<Setting> {
         Setting::number("request_timeout_seconds")
             .default(60)
             .about("How long one request may take."),
-        Setting::text("proxy")
-            .about("The proxy for all requests, such as `http://proxy:3128`; the environment's proxy if left out."),
+        Setting::secret(PROXY)
+            .about("The proxy for all requests, such as `http://user:password@proxy:3128`; the environment's proxy if left out."),
         Setting::text("ca_file")
             .about("A PEM file of certificate authorities to trust beside the system's."),
     ]
