@@ -1,5 +1,7 @@
 //! Progress while a run lasts: live lines at the foot of a terminal, or a log line now and then.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +11,47 @@ use super::Counters;
 use super::summary::{bytes, grouped, seconds};
 use crate::stdio;
 
+/// A person follows no more lines than this, and a terminal shows few more.
+const MOST_LINES: usize = 8;
+
 /// The live lines, one for each stream at work.
 pub(super) struct Live {
     area: MultiProgress,
     bars: Vec<(String, ProgressBar)>,
+    recent: Recent,
+}
+
+/// Which streams moved last: of many at work, these are shown.
+#[derive(Debug, Default)]
+struct Recent {
+    now: u64,
+    /// For each stream its records, and when they became so many.
+    moved: HashMap<String, (u64, u64)>,
+}
+
+impl Recent {
+    /// The streams that moved last, at most so many, in the order in which they came.
+    fn of(&mut self, streams: &[Arc<Counters>], most: usize) -> Vec<Arc<Counters>> {
+        self.now += 1;
+        if streams.len() <= most {
+            return streams.to_vec();
+        }
+        let mut ranked: Vec<(u64, usize)> = Vec::with_capacity(streams.len());
+        for (place, counters) in streams.iter().enumerate() {
+            let records = counters.read.get();
+            let name = counters.name().to_owned();
+            let (seen, at) = self.moved.entry(name).or_insert((0, 0));
+            if *seen != records {
+                (*seen, *at) = (records, self.now);
+            }
+            ranked.push((*at, place));
+        }
+        ranked.sort_by_key(|(at, place)| (Reverse(*at), *place));
+        let mut places: Vec<usize> = ranked.iter().take(most).map(|(_, place)| *place).collect();
+        places.sort_unstable();
+        let shown = places.iter().map(|place| Arc::clone(&streams[*place]));
+        shown.collect()
+    }
 }
 
 impl Live {
@@ -29,11 +68,13 @@ impl Live {
         Self {
             area,
             bars: Vec::new(),
+            recent: Recent::default(),
         }
     }
 
-    /// Draws the streams that are at work now.
-    pub(super) fn draw(&mut self, streams: &[Arc<Counters>]) {
+    /// Draws the streams that are at work now; of many, those that moved last.
+    pub(super) fn draw(&mut self, at_work: &[Arc<Counters>]) {
+        let streams = &self.recent.of(at_work, MOST_LINES);
         self.bars.retain(|(name, bar)| {
             let stays = streams.iter().any(|counters| counters.name() == name);
             if !stays {
@@ -107,6 +148,27 @@ fn pieces(counters: &Counters) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_streams_those_that_moved_last_are_shown() {
+        let names = ["a", "b", "c", "d"];
+        let streams: Vec<_> = names.map(|name| Arc::new(Counters::new(name))).into();
+        let mut recent = Recent::default();
+        let mut shown = |most| {
+            let shown = recent.of(&streams, most);
+            shown
+                .iter()
+                .map(|it| it.name().to_owned())
+                .collect::<String>()
+        };
+        assert_eq!(shown(4), "abcd");
+        streams[3].read.add(1);
+        assert_eq!(shown(2), "ad");
+        streams[1].read.add(1);
+        assert_eq!(shown(2), "bd");
+        streams[2].read.add(1);
+        assert_eq!(shown(2), "bc");
+    }
 
     #[test]
     fn a_share_is_shown_only_where_the_total_is_known() {
