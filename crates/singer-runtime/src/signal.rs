@@ -1,4 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP: the first asks for a stop, the second ends the process at once.
+//! SIGINT, SIGTERM and SIGHUP: the first asks for a stop, the second ends the process at once, unless
+//! it is a SIGHUP.
 
 use std::fs;
 
@@ -30,6 +31,10 @@ pub fn listen(stop: &Stop) -> Result<()> {
                 Some(_) = async { hangup.as_mut()?.recv().await } => (Reason::Hangup, exit::HUNG_UP),
             };
             if asked {
+                // A terminal that closes says so more than once: the system does, then the shell.
+                if reason == Reason::Hangup {
+                    continue;
+                }
                 end_at_once(code);
             }
             asked = true;

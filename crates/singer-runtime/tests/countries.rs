@@ -233,3 +233,38 @@ fn sigterm_ends_with_whole_lines_a_state_and_143() {
         "it stopped in the middle"
     );
 }
+
+#[test]
+fn a_terminal_that_closes_is_a_stop_however_often_it_says_so() {
+    let folder = Folder::new("hangup");
+    folder.write("countries.csv", &COUNTRIES.repeat(50_000));
+    let mut child = folder
+        .command("--path countries.csv --select countries")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let hang_up = || {
+        let kill = Command::new("kill")
+            .args(["-HUP", &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+    };
+    hang_up();
+    while !line.contains("stopping after") {
+        line.clear();
+        assert!(log.read_line(&mut line).unwrap() > 0, "it stops");
+    }
+    // It cannot have ended: nobody has read what it wrote.
+    hang_up();
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(129));
+    let last: serde_json::Value = serde_json::from_str(rest.lines().last().unwrap()).unwrap();
+    assert_eq!(last["type"], "STATE");
+}
