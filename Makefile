@@ -72,7 +72,7 @@ lint: ## Run clippy; warnings are errors
 .PHONY: test
 test: ## Run every test (PostgreSQL of the machine, or the embedded one; it says which)
 	tests/setup
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 .PHONY: check
 check: fmt-check lint test doc ## All that must pass before a commit: format, lints, tests, documentation
