@@ -2,7 +2,7 @@
 //! the moment) is judged here once; what an answer means for records is left to the writer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use singer_core::{Error, Kind as ErrorKind, Result, Secret, SecretSource};
@@ -89,10 +89,16 @@ impl Api {
     /// Reads the key and builds a client; sends nothing.
     pub async fn new(config: &Config, context: &Context) -> Result<Self> {
         let key = context.secret(&config.integration_key).await?;
+        if key.expose().trim().is_empty() {
+            return Err(Error::config("`integration_key` is empty"));
+        }
         Ok(Self {
             client: Client::new(config.base()?, &config.http, context.user_agent())?,
             gate: Gate::new(Duration::from_secs_f64(config.request_delay)),
-            retry: Retry::attempts(config.http.attempts),
+            retry: Retry {
+                patience: Duration::from_secs_f64(config.patience_seconds),
+                ..Retry::attempts(config.http.attempts)
+            },
             pause: Duration::from_secs_f64(config.rate_limit_pause_seconds),
             context: context.clone(),
             key_source: config.integration_key.clone(),
@@ -239,6 +245,7 @@ impl Api {
         expected: Expected,
         tally: &Tally,
     ) -> Result<Answer> {
+        let start = Instant::now();
         self.retry
             .run(what, |attempt| {
                 let request = request.clone();
@@ -257,7 +264,7 @@ impl Api {
                         Err(error) => Err(error),
                     };
                     match sent {
-                        Ok(answer) => self.judge(what, answer, expected, &key).await,
+                        Ok(answer) => self.judge(what, answer, expected, &key, start).await,
                         Err(error) if error.kind() == ErrorKind::Transient => {
                             Attempt::again(Error::transient(what).with_source(error))
                         }
@@ -274,6 +281,7 @@ impl Api {
         answer: Answer,
         expected: Expected,
         key: &Secret,
+        start: Instant,
     ) -> Attempt<Answer> {
         let throttled = answer.status == StatusCode::TOO_MANY_REQUESTS
             || (answer.status == StatusCode::FORBIDDEN && answer.mentions("rateLimitExceeded"));
@@ -281,6 +289,18 @@ impl Api {
             let pause = answer
                 .retry_after()
                 .unwrap_or_else(|| backoff::jitter(self.pause, backoff::chance()));
+            let error = Error::new(ErrorKind::RateLimited, what)
+                .with_source(answer.cause(&[]))
+                .with_hint(
+                    "run again later; `request_delay` and `parallel` slow the requests down",
+                );
+            if start.elapsed().saturating_add(pause) > self.retry.patience {
+                // The gate stays open, so that the requests which are on their way can end.
+                return Attempt::Fail(error.with_hint(format!(
+                    "Pendo wants a pause of {} s, which is longer than `patience_seconds` allows",
+                    pause.as_secs()
+                )));
+            }
             // All requests wait at the gate, so this one needs no wait of its own.
             self.gate.pause(pause);
             tracing::warn!(
@@ -288,11 +308,7 @@ impl Api {
                 "Pendo throttles; all requests pause"
             );
             return Attempt::Retry {
-                error: Error::new(ErrorKind::RateLimited, what)
-                    .with_source(answer.cause(&[]))
-                    .with_hint(
-                        "run again later; `request_delay` and `parallel` slow the requests down",
-                    ),
+                error,
                 after: Some(Duration::ZERO),
             };
         }

@@ -34,6 +34,8 @@ pub struct Config {
     pub request_delay: f64,
     /// How long all requests pause when Pendo throttles and does not say how long.
     pub rate_limit_pause_seconds: f64,
+    /// How long a request may be tried and throttled in all.
+    pub patience_seconds: f64,
     /// What all connectors over HTTP share.
     #[serde(flatten)]
     pub http: HttpConfig,
@@ -155,6 +157,9 @@ impl Settings for Config {
             Setting::number("rate_limit_pause_seconds")
                 .default(30)
                 .about("How long all requests pause when Pendo throttles without saying for how long."),
+            Setting::number("patience_seconds")
+                .default(900)
+                .about("How long one request may be throttled and tried again in all; a longer pause is not waited for, and the run ends with 75."),
         ];
         settings.extend(setting::http().into_iter().map(|setting| {
             if setting.name == "request_timeout_seconds" {
@@ -191,6 +196,7 @@ impl Settings for Config {
         for (name, seconds) in [
             ("request_delay", self.request_delay),
             ("rate_limit_pause_seconds", self.rate_limit_pause_seconds),
+            ("patience_seconds", self.patience_seconds),
         ] {
             if !(0.0..=86_400.0).contains(&seconds) {
                 return Err(Error::config(format!(
@@ -362,7 +368,7 @@ mod tests {
     fn config(extra: serde_json::Value) -> Config {
         let mut config = json!({
             "integration_key": "k", "region": "us", "batch_records": 500, "request_delay": 0,
-            "rate_limit_pause_seconds": 30, "attempts": 5, "request_timeout_seconds": 60,
+            "rate_limit_pause_seconds": 30, "patience_seconds": 900, "attempts": 5, "request_timeout_seconds": 60,
             "memory_path": "m", "only_changed": true, "null_policy": "omit",
         });
         for (key, value) in extra.as_object().unwrap() {
@@ -411,6 +417,7 @@ mod tests {
         for (key, value) in [
             ("batch_records", json!(0)),
             ("request_delay", json!(-1)),
+            ("patience_seconds", json!(-1)),
             ("attempts", json!(0)),
             ("base_url", json!("pendo")),
             (

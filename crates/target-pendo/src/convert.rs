@@ -103,7 +103,7 @@ impl Conversion {
                 return Err(Unfit("a number, and `date_format` is not `epoch_ms`"));
             }
 
-            (_, From::Null) => return Err(Unfit("null inside a list")),
+            (_, From::Null) => return Err(Unfit("a list with a null in it")),
             (_, From::Boolean) => return Err(Unfit("a boolean")),
             (_, From::Number) => return Err(Unfit("a number")),
             (_, From::Array) => return Err(Unfit("an array")),

@@ -177,8 +177,8 @@ impl Encoder {
             encoded.refusals.push(refusal(
                 index,
                 format!(
-                    "column `{}`: {} cannot go to the field `{}` ({})",
-                    column.name, unfit.0, column.field, column.word
+                    "column `{}` cannot go to the field `{}` ({}): it is {}",
+                    column.name, column.field, column.word, unfit.0
                 ),
             ));
             encoded.set_aside(start, (id_start, id_end), record.version());

@@ -106,7 +106,7 @@ pub(crate) fn all_taken(seen: &Seen) -> Reply {
 pub(crate) fn config(base: &str, extra: Value) -> Config {
     let mut config = json!({
         "integration_key": "the-key", "base_url": base, "region": "us", "batch_records": 500,
-        "request_delay": 0, "rate_limit_pause_seconds": 0.05, "attempts": 3,
+        "request_delay": 0, "rate_limit_pause_seconds": 0.05, "patience_seconds": 900, "attempts": 3,
         "request_timeout_seconds": 5, "memory_path": "unused",
     });
     for (key, value) in extra.as_object().unwrap() {

@@ -80,6 +80,18 @@ async fn a_key_that_is_refused_ends_it_at_once_with_hints() {
 }
 
 #[tokio::test]
+async fn an_empty_key_is_a_fault_of_the_config_and_is_not_sent() {
+    for key in ["", " \n"] {
+        let config = crate::testing::config("http://127.0.0.1:1", json!({"integration_key": key}));
+        let error = Api::new(&config, &Context::for_tests("target-pendo"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("integration_key"));
+    }
+}
+
+#[tokio::test]
 async fn a_check_finds_out_whether_the_key_may_write_without_writing() {
     use singer_runtime::target::Target;
     for (code, writes) in [(200, true), (400, true), (403, false)] {
@@ -169,6 +181,27 @@ async fn patience_ends_with_the_kind_that_says_run_again_later() {
         let error = read_schema(&server).await.unwrap_err();
         assert_eq!(error.kind(), kind);
         assert_eq!(server.seen().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_pause_beyond_the_patience_is_not_waited_for() {
+    for (code, kind) in [(429, ErrorKind::RateLimited), (503, ErrorKind::Transient)] {
+        let server =
+            Server::start(move |_, _| Reply::Answer(code, "retry-after: 3600\r\n", String::new()))
+                .await;
+        let pendo = server.pendo(json!({"patience_seconds": 600})).await;
+        let tried = pendo.api().read_schema(Kind::Visitor);
+        let error = tokio::time::timeout(Duration::from_secs(20), tried)
+            .await
+            .expect("the hour is not waited for")
+            .unwrap_err();
+        assert_eq!(error.kind(), kind);
+        // Nor does it hold up any other request.
+        let other = pendo.api().read_schema(Kind::Account);
+        let error = tokio::time::timeout(Duration::from_secs(20), other).await;
+        assert_eq!(error.expect("the gate is open").unwrap_err().kind(), kind);
+        assert_eq!(server.seen().len(), 2);
     }
 }
 

@@ -124,7 +124,7 @@ fn what_cannot_be_converted_is_refused_alone_and_shows_no_value() {
         [
             (
                 0,
-                "column `n`: text, and `coerce_strings` is off cannot go to the field `n` (integer)"
+                "column `n` cannot go to the field `n` (integer): it is text, and `coerce_strings` is off"
             ),
             (2, "the id is null"),
             (3, "the id is empty"),

@@ -15,11 +15,11 @@ pub(super) fn lock(path: &Path) -> io::Result<Result<File>> {
         .open(path.with_extension("lock"))?;
     match file.try_lock() {
         Ok(()) => Ok(Ok(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(Err(Error::config(format!(
+        Err(std::fs::TryLockError::WouldBlock) => Ok(Err(Error::transient(format!(
             "another run uses the memory `{}`",
             path.display()
         ))
-        .with_hint("wait until it has ended, or give this run its own `memory_path`"))),
+        .with_hint("run again when it has ended, or give this run its own `memory_path`"))),
         Err(std::fs::TryLockError::Error(error)) => Err(error),
     }
 }

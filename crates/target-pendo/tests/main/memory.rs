@@ -143,7 +143,7 @@ fn two_runs_cannot_share_a_memory() {
     running.wait_for_lines(1);
     let second = world.feed(&changed(), &(schema() + &rows(1, 0..1, 1)));
     second
-        .expect_code(1)
+        .expect_code(75)
         .expect_log("another run uses the memory");
     running.close_stdin();
     running.finish().expect_code(0);
