@@ -102,6 +102,11 @@ impl State {
         Ok(state)
     }
 
+    /// Whether it tells of no stream at all.
+    pub fn is_empty(&self) -> bool {
+        self.bookmarks.entries.is_empty() && self.others.entries.is_empty()
+    }
+
     /// The bookmark of a stream; empty if there is none.
     ///
     /// # Errors

@@ -59,9 +59,19 @@ impl Bookmarks {
         inner.write(pipe).await
     }
 
-    /// Writes the last STATE of the run.
+    /// Writes the last STATE of a run that did all that it was to do.
     pub(super) async fn finish(&self, pipe: &Pipe) -> Result<()> {
         self.inner.lock().await.write(pipe).await
+    }
+
+    /// Writes the last STATE of a run that failed. One that tells of no stream is left out: whoever
+    /// stores it would lose the state of an earlier run.
+    pub(super) async fn finish_failed(&self, pipe: &Pipe) -> Result<()> {
+        let inner = self.inner.lock().await;
+        if inner.state.is_empty() {
+            return Ok(());
+        }
+        inner.write(pipe).await
     }
 }
 

@@ -349,7 +349,11 @@ impl Session {
         }
         let read = streams::read_all(tap, &run, plans, self.jobs, monitor).await;
         if self.mode == Mode::Run && !is_write_failure(&read) {
-            run.bookmarks.finish(&run.pipe).await?;
+            if read.as_ref().is_ok_and(Vec::is_empty) {
+                run.bookmarks.finish(&run.pipe).await?;
+            } else {
+                run.bookmarks.finish_failed(&run.pipe).await?;
+            }
         }
         read
     }

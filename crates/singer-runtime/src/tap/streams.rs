@@ -210,7 +210,12 @@ impl Reading<'_> {
         self.ended_by = Some(if is_write_failure(&error) {
             error
         } else {
-            error.context(format!("cannot sync the stream `{stream}`"))
+            let context = format!("cannot sync the stream `{stream}`");
+            match exit::kind(&error) {
+                // Exit code 2 would say that nothing was written.
+                Kind::Config => error.context(Error::rejected(context)),
+                _ => error.context(context),
+            }
         });
     }
 }

@@ -80,6 +80,7 @@ impl Tap for Scripted {
         match text(stream, "then") {
             "transient" => Err(Error::transient("the service is gone").into()),
             "rejected" => Err(Error::rejected("no such thing").into()),
+            "config" => Err(Error::config("the bookmark is no number").into()),
             "auth" => Err(Error::auth("the password is wrong")
                 .with_hint("look")
                 .into()),
@@ -295,7 +296,23 @@ async fn wrong_credentials_stop_the_run() {
     assert_eq!(ran.code, exit::FAILED);
     assert_eq!(ran.message(), "cannot sync the stream `a`");
     assert!(!ran.short().contains(&"RECORD b".to_owned()));
-    assert_eq!(ran.last_state()["currently_syncing"], "a");
+}
+
+#[tokio::test]
+async fn a_failed_run_that_knows_no_stream_writes_no_state() {
+    let streams = json!([{"id": "a", "rows": 1, "then": "rejected"}]);
+    let ran = ran(&["--select", "*"], streams).await;
+    assert_eq!(ran.code, exit::FAILED);
+    let is_state = |message: &String| message.starts_with("STATE");
+    assert!(!ran.short().iter().any(is_state));
+}
+
+#[tokio::test]
+async fn a_config_error_after_the_first_message_is_a_failure() {
+    let streams = json!([{"id": "a", "rows": 1, "then": "config"}]);
+    let ran = ran(&["--select", "*"], streams).await;
+    assert_eq!(ran.code, exit::FAILED);
+    assert_eq!(ran.message(), "cannot sync the stream `a`");
 }
 
 #[tokio::test]
