@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use singer_core::Error;
 use singer_runtime::tap::{Discovery, Scope};
 
-use crate::config::{Config, StreamNameFormat};
+use crate::config::{Config, Names, StreamNameFormat};
 use crate::connect::Session;
 use crate::failure::Attempt;
 use crate::table::{Table, TableName};
@@ -103,6 +103,40 @@ pub(crate) async fn tables(session: &mut Session, limits: &Limits<'_>) -> Attemp
     Ok(tables)
 }
 
+/// Looks for the schemas of the config in which no table was found: one that does not exist is an
+/// error, since nothing else would tell that its name is wrong. Other databases are not asked.
+pub(crate) async fn check_schemas(
+    session: &mut Session,
+    config: &Config,
+    tables: &[Table],
+) -> Attempt<()> {
+    let named = config.schema.as_ref().map_or(&[][..], Names::as_slice);
+    let without_tables: Vec<&str> = named
+        .iter()
+        .map(String::as_str)
+        .filter(|schema| !tables.iter().any(|table| table.name.schema == *schema))
+        .collect();
+    if without_tables.is_empty() || config.databases.is_some() {
+        return Ok(());
+    }
+    let list = crate::sql::literals(without_tables.iter().copied(), &session.server);
+    let sql = format!("SELECT nspname FROM pg_catalog.pg_namespace WHERE nspname IN ({list})");
+    let rows = session
+        .query(&sql, "cannot look for the schemas of the config")
+        .await?;
+    let there: Vec<String> = rows.into_iter().flatten().flatten().collect();
+    for schema in without_tables {
+        if !there.iter().any(|name| name == schema) {
+            let missing = format!("the database `{}` has no schema `{schema}`", config.dbname);
+            return Err(Error::config(missing)
+                .with_hint("correct `schema` in the config; names are compared with their case")
+                .into());
+        }
+        tracing::warn!(schema, "no table was found in the schema");
+    }
+    Ok(())
+}
+
 /// The tables that share their name with one of these, by the same rules as [`tables`], so that one
 /// table gets one stream name whatever the scope.
 pub(crate) async fn namesakes(
@@ -151,10 +185,12 @@ pub(crate) fn catalog(config: &Config, tables: &[Table], taken: &Collisions) -> 
 }
 
 fn unreadable(name: &TableName, obstacle: &str) -> anyhow::Error {
-    anyhow::Error::new(
-        Error::rejected(format!("cannot read `{name}`: {obstacle}"))
-            .with_hint("GRANT USAGE on the schema and SELECT on the table to the user"),
-    )
+    let error = Error::rejected(format!("cannot read `{name}`: {obstacle}"));
+    let is_lack_of_rights = obstacle.starts_with("the user has no");
+    anyhow::Error::new(match is_lack_of_rights {
+        true => error.with_hint("GRANT USAGE on the schema and SELECT on the table to the user"),
+        false => error,
+    })
 }
 
 /// Names of tables that exist in several schemas.

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use singer_core::{Error, Result};
+use singer_core::{Error, Kind, Result};
 use singer_runtime::context::Context;
 use singer_runtime::tap::{Discovery, Output, Plan, Scope, Tap};
 use tokio::sync::OnceCell;
@@ -92,7 +92,11 @@ impl Tap for Redshift {
         let found = discover::tables(&mut session, &limits).await;
         let tables = found.map_err(|failure| failure.error)?;
         let collisions = match scope {
-            Scope::All => Collisions::among(tables.iter().map(|table| &table.name)),
+            Scope::All => {
+                let checked = discover::check_schemas(&mut session, &self.config, &tables).await;
+                checked.map_err(|failure| failure.error)?;
+                Collisions::among(tables.iter().map(|table| &table.name))
+            }
             Scope::Streams(_) => {
                 let names = discover::namesakes(&mut session, &self.config, &tables).await;
                 Collisions::among(&names.map_err(|failure| failure.error)?)
@@ -105,8 +109,20 @@ impl Tap for Redshift {
     }
 
     async fn read(&self, plan: &Plan, out: &mut Output) -> anyhow::Result<()> {
-        read::read(self, plan, out).await?;
-        Ok(())
+        let read = read::read(self, plan, out).await;
+        Ok(read.map_err(|error| found_late(plan, error))?)
+    }
+}
+
+/// Exit code 2 says that nothing was written, and by the time a stream is read its SCHEMA was: what is
+/// wrong with the config or the state is a fault of the stream then.
+fn found_late(plan: &Plan, error: Error) -> Error {
+    match error.kind() {
+        Kind::Config => {
+            let what = format!("`{}` cannot be read with this config and state", plan.id);
+            Error::rejected(what).with_source(error)
+        }
+        _ => error,
     }
 }
 

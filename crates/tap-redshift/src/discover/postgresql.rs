@@ -32,8 +32,11 @@ pub(super) async fn tables(session: &mut Session, limits: &Limits<'_>) -> Attemp
     let mut tables = tables.finish();
     for table in &mut tables {
         let readable = table.columns.iter().any(|column| column.readable);
-        if table.obstacle.is_none() && !table.columns.is_empty() && !readable {
-            table.obstacle = Some("the user has no SELECT on it".to_owned());
+        if table.obstacle.is_none() && !readable {
+            table.obstacle = Some(match table.columns.is_empty() {
+                true => "it has no columns".to_owned(),
+                false => "the user has no SELECT on it".to_owned(),
+            });
         }
     }
     Ok(tables)

@@ -1,6 +1,8 @@
 //! The ids that Pendo knows, from its aggregation API, a page at a time. There is no cursor: each
 //! page asks for the ids after the last one, in their order.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use singer_core::{Error, Result};
 use singer_net::{Answer, Attempt, Base, Bytes, Client, HttpConfig, Request, Retry, StatusCode};
@@ -10,6 +12,9 @@ use crate::config::{PendoKeys, PendoKind};
 
 const KEY_HEADER: &str = "x-pendo-integration-key";
 
+/// A pause that ends later than this after the first attempt is not waited for.
+const PATIENCE: Duration = Duration::from_secs(900);
+
 /// Asks for all ids.
 pub(super) async fn ids(
     http: &HttpConfig,
@@ -18,7 +23,10 @@ pub(super) async fn ids(
 ) -> Result<Vec<String>> {
     let base = Base::parse("key_filter.pendo.base_url", &pendo.base_url)?;
     let client = Client::new(base, http, context.user_agent())?;
-    let retry = Retry::attempts(http.attempts);
+    let retry = Retry {
+        patience: PATIENCE,
+        ..Retry::attempts(http.attempts)
+    };
     let mut ids: Vec<String> = Vec::new();
     let mut last = String::new();
     loop {

@@ -239,6 +239,34 @@ fn a_full_table_with_a_left_over_key_is_read_whole() {
 }
 
 #[test]
+fn a_bookmark_that_is_no_value_of_its_key_fails_its_stream_alone() {
+    let database = orders();
+    database.execute("CREATE TABLE other (id integer); INSERT INTO other VALUES (1)");
+    let tap = Tap::of(&database);
+    let (id, other) = (public(&database, "orders"), public(&database, "other"));
+    let mut catalog = tap.discover();
+    choose(
+        &mut catalog,
+        &id,
+        json!({"selected": true, "replication-method": "INCREMENTAL", "replication-key": "at"}),
+    );
+    choose(&mut catalog, &other, json!({"selected": true}));
+    let state =
+        json!({"bookmarks": {&id: {"replication_key": "at", "replication_key_value": "long ago"}}});
+    let (ended, messages) = tap.sync(&catalog, Some(&state));
+    // Not 2, which says that nothing was written.
+    ended
+        .expect_code(1)
+        .expect_log("is no value of its replication key `at`");
+    assert_eq!(messages.records("other").len(), 1);
+    assert_eq!(
+        bookmark(&messages, &id),
+        state["bookmarks"][&id],
+        "the state keeps what it had"
+    );
+}
+
+#[test]
 fn a_null_never_moves_a_bookmark_and_is_told() {
     let database = orders();
     let tap = Tap::of(&database);

@@ -147,3 +147,35 @@ fn check_says_what_works_in_one_line() {
         .expect_code(1)
         .expect_log("check `user` and `password`");
 }
+
+#[test]
+fn a_schema_that_does_not_exist_is_named_and_an_empty_one_is_told() {
+    let database = Database::new();
+    database.execute("CREATE TABLE t (id integer); CREATE SCHEMA bare");
+    for args in [
+        &["--discover"][..],
+        &["--check"][..],
+        &["--select", "*"][..],
+    ] {
+        let tap = Tap::of(&database).with("schema", json!(["public", "Public"]));
+        let ended = tap.run(args).finish();
+        ended.expect_code(2).expect_log("has no schema `Public`");
+        assert!(ended.stdout.is_empty());
+    }
+    let tap = Tap::of(&database).with("schema", json!(["public", "bare"]));
+    let ended = tap.run(&["--discover"]).finish();
+    ended.expect_code(0).expect_log("schema=bare");
+}
+
+#[test]
+fn a_table_without_columns_does_not_stop_the_rest() {
+    let database = Database::new();
+    database.execute(
+        "CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES;
+         CREATE TABLE t (id integer); INSERT INTO t VALUES (1)",
+    );
+    let tap = Tap::of(&database);
+    let ended = tap.run(&["--discover"]).finish();
+    ended.expect_code(0).expect_log("it has no columns");
+    assert_eq!(tap.select("*").records("t"), [&json!({"id": 1})]);
+}

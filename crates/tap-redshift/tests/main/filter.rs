@@ -106,7 +106,8 @@ fn a_wrong_key_or_column_is_told_before_anything_is_read() {
     tap.config["key_filter"]["column"] = "missing".into();
     tap.config["key_filter"]["streams"] = json!(["account"]);
     let ended = tap.run(&["--select", "*account"]).finish();
-    ended.expect_code(2).expect_log("`missing`");
+    // Not 2, which says that nothing was written.
+    ended.expect_code(1).expect_log("`missing`");
 }
 
 #[test]
@@ -117,6 +118,15 @@ fn a_throttled_pendo_is_asked_again() {
     pendo.set_faults(&["throttle:times=1,retry-after=0"]);
     let tap = with_pendo(&database, &pendo);
     assert_eq!(property(&tap.select("*account"), "account", "n"), [1]);
+}
+
+#[test]
+fn a_pendo_that_wants_an_hour_is_not_waited_for() {
+    let database = accounts(3);
+    let pendo = Pendo::start();
+    pendo.set_faults(&["throttle:times=1,retry-after=3600"]);
+    let tap = with_pendo(&database, &pendo);
+    tap.run(&["--select", "*account"]).finish().expect_code(75);
 }
 
 #[test]
