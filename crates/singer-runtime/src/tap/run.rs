@@ -153,10 +153,25 @@ impl Wishes {
     }
 
     fn of_discovery(&self, discovery: &Discovery) -> Result<Vec<Entry>> {
-        self.patterns.check_used(&discovery.streams)?;
+        self.patterns
+            .check_used(&discovery.streams)
+            .map_err(|error| self.unreadable(discovery).unwrap_or(error))?;
         let streams = discovery.streams.iter();
         let wanted = |entry: &&Entry| self.patterns.is_empty() || self.patterns.matches(entry);
         Ok(streams.filter(wanted).cloned().collect())
+    }
+
+    /// Why a stream that the patterns mean is not among those that can be read.
+    fn unreadable(&self, discovery: &Discovery) -> Option<Error> {
+        let is_meant = |id: &str| {
+            let without_database = id.split_once('.').map_or(id, |(_, rest)| rest);
+            self.patterns.matches(&Entry::new(id, without_database))
+        };
+        let (id, problem) = discovery.problems.iter().find(|(id, _)| is_meant(id))?;
+        let cause = Error::config(exit::summary_line(problem));
+        let error = Error::config(format!("the stream `{id}` cannot be read")).with_source(cause);
+        let hints = exit::explain(problem).hints;
+        Some(hints.into_iter().fold(error, Error::with_hint))
     }
 }
 

@@ -8,14 +8,14 @@ use tokio::sync::Notify;
 use super::batch::Buffers;
 
 /// What open and sealed batches may hold together, unless a writer wants larger batches.
-const DEFAULT_LIMIT: usize = 24 * 1024 * 1024;
+const DEFAULT_LIMIT: usize = 18 * 1024 * 1024;
 
 /// What a writer's wish for larger batches can raise the limit to; what is beyond is cut into
 /// smaller batches.
 const HIGHEST_LIMIT: usize = 256 * 1024 * 1024;
 
 /// Buffers that are kept for the next batch hold no more than this together.
-const SPARE_BYTES: usize = 8 * 1024 * 1024;
+const SPARE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes in sealed batches, and who waits for some to be freed. Open batches belong to the reader,
 /// which adds its own to [`Memory::sealed`].

@@ -376,6 +376,10 @@ async fn nothing_to_do_is_a_state_and_nothing_asked_is_an_error() {
     assert_eq!((asked.code, asked.lines.len()), (exit::USAGE, 0));
     let unknown = ran(&["--select", "x*"], json!([{"id": "a"}])).await;
     assert_eq!(unknown.message(), "no stream matches `--select x*`");
+    let streams = json!([{"id": "a"}, {"id": "shut", "then": "unreadable"}]);
+    let unreadable = ran(&["--select", "sh*"], streams).await;
+    assert_eq!(unreadable.code, exit::USAGE);
+    assert_eq!(unreadable.message(), "the stream `shut` cannot be read");
 }
 
 #[tokio::test]
