@@ -10,7 +10,10 @@ use memchr::memchr;
 use singer_core::{Error, Result};
 use tokio::sync::mpsc;
 
-/// Bytes that are asked for at once. A pipe gives less; a file this much.
+/// Bytes that are asked for at first, as many as a pipe usually holds.
+const LEAST_BLOCK_BYTES: usize = 64 * 1024;
+
+/// Bytes that are asked for at once at most; a file gives this much.
 const BLOCK_BYTES: usize = 256 * 1024;
 
 /// Blocks that wait between the two threads.
@@ -62,29 +65,28 @@ fn read_blocks(
     full: &mpsc::Sender<io::Result<Vec<u8>>>,
     mut empty: mpsc::Receiver<Vec<u8>>,
 ) {
+    let mut size = LEAST_BLOCK_BYTES;
     loop {
         let mut block = empty.try_recv().unwrap_or_default();
-        block.resize(BLOCK_BYTES, 0);
-        let mut filled = 0;
-        let ended = loop {
-            match input.read(&mut block[filled..]) {
-                Ok(0) => break Ok(true),
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => break Err(error),
+        block.resize(size, 0);
+        // What one read brings is handed over at once: the next read may wait for ever, and a STATE
+        // may stand in what came.
+        match input.read(&mut block) {
+            Ok(0) => return,
+            Ok(count) => {
+                // A file fills every block, and larger ones are cheaper; a pipe holds no more than it does.
+                size = if count == size {
+                    size * 2
+                } else {
+                    count.next_power_of_two()
+                };
+                size = size.clamp(LEAST_BLOCK_BYTES, BLOCK_BYTES);
+                block.truncate(count);
+                if full.blocking_send(Ok(block)).is_err() {
+                    return;
+                }
             }
-            // While the other side is busy anyway, a fuller block is the cheaper one.
-            if filled == BLOCK_BYTES || full.capacity() > 0 {
-                break Ok(false);
-            }
-        };
-        block.truncate(filled);
-        if filled > 0 && full.blocking_send(Ok(block)).is_err() {
-            return;
-        }
-        match ended {
-            Ok(false) => {}
-            Ok(true) => return,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
                 // Nobody listens any more: then nobody wants to know.
                 drop(full.blocking_send(Err(error)));
@@ -284,6 +286,34 @@ mod tests {
                 .filter(|(_, line)| !line.is_empty())
                 .collect();
             prop_assert_eq!(whole, plain);
+        }
+    }
+
+    /// Hands out its blocks, then never returns, as a pipe whose writer pauses.
+    struct Pauses(u8);
+
+    impl Read for Pauses {
+        fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+            if self.0 == 0 {
+                loop {
+                    std::thread::park();
+                }
+            }
+            self.0 -= 1;
+            block[0] = self.0;
+            Ok(1)
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_handed_over_before_the_next_read() {
+        let reads = BLOCKS_AHEAD as u8 * 2 + 1;
+        let mut blocks = Blocks::start(Pauses(reads)).unwrap();
+        // The queue is full by now, and what comes behind it must not wait for more input.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        for _ in 0..reads {
+            let next = tokio::time::timeout(std::time::Duration::from_secs(5), blocks.next());
+            assert_eq!(next.await.unwrap().unwrap().unwrap().len(), 1);
         }
     }
 }
