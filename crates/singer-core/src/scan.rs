@@ -357,39 +357,19 @@ fn literal(bytes: &[u8], at: usize, word: &'static [u8]) -> Result<usize, ScanEr
 
 /// Scans a string from its opening quote; returns one past the closing quote.
 fn scan_string(bytes: &[u8], open: usize) -> Result<usize, ScanError> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut at = open + 1;
     loop {
-        // Eight bytes at a time: stop at the first chunk with a quote, a backslash or a control.
-        while let Some(chunk) = bytes
-            .get(at..at + 8)
-            .and_then(|chunk| chunk.try_into().ok())
-        {
-            let word = u64::from_le_bytes(chunk);
-            let quote = word ^ (ONES * 0x22);
-            let slash = word ^ (ONES * 0x5c);
-            let found = (quote.wrapping_sub(ONES) & !quote)
-                | (slash.wrapping_sub(ONES) & !slash)
-                | (word.wrapping_sub(ONES * 0x20) & !word);
-            let found = found & HIGHS;
-            if found != 0 {
-                // Only the lowest mark is exact, and it is the one that is looked at.
-                at += (found.trailing_zeros() / 8) as usize;
-                break;
-            }
-            at += 8;
-        }
+        at = find_escape(bytes, at).unwrap_or(bytes.len());
         match bytes.get(at) {
             Some(b'"') => return Ok(at + 1),
             Some(b'\\') => at = scan_escape(bytes, at)?,
-            Some(0..0x20) => {
+            // What needs an escape and is neither of these is a control character.
+            Some(_) => {
                 return Err(ScanError {
                     at,
                     what: "a bare control character in a string",
                 });
             }
-            Some(_) => at += 1,
             None => {
                 return Err(ScanError {
                     at,
@@ -398,6 +378,34 @@ fn scan_string(bytes: &[u8], open: usize) -> Result<usize, ScanError> {
             }
         }
     }
+}
+
+/// The first byte from `at` on that a JSON string cannot hold as it is; eight bytes at a time.
+pub(crate) fn find_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    while let Some(chunk) = bytes
+        .get(at..at + 8)
+        .and_then(|chunk| chunk.try_into().ok())
+    {
+        let word = u64::from_le_bytes(chunk);
+        let quote = word ^ (ONES * 0x22);
+        let slash = word ^ (ONES * 0x5c);
+        let found = (quote.wrapping_sub(ONES) & !quote)
+            | (slash.wrapping_sub(ONES) & !slash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let found = found & HIGHS;
+        if found != 0 {
+            // Only the lowest mark is exact, and it is the one that is looked at.
+            return Some(at + (found.trailing_zeros() / 8) as usize);
+        }
+        at += 8;
+    }
+    bytes
+        .get(at..)?
+        .iter()
+        .position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\')
+        .map(|offset| at + offset)
 }
 
 fn scan_escape(bytes: &[u8], at: usize) -> Result<usize, ScanError> {

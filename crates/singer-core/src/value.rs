@@ -2,6 +2,8 @@
 //!
 //! These functions append to a buffer and allocate nothing; taps call them once per field.
 
+use crate::scan::find_escape;
+
 pub mod time;
 
 /// Appends a JSON string with its quotes.
@@ -39,34 +41,6 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(&[b'\\', short]);
     }
     out.extend_from_slice(&bytes[clean..]);
-}
-
-/// The first byte from `at` on that a JSON string cannot hold as it is; eight bytes at a time.
-fn find_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    while let Some(chunk) = bytes
-        .get(at..at + 8)
-        .and_then(|chunk| chunk.try_into().ok())
-    {
-        let word = u64::from_le_bytes(chunk);
-        let quote = word ^ (ONES * 0x22);
-        let slash = word ^ (ONES * 0x5c);
-        let found = (quote.wrapping_sub(ONES) & !quote)
-            | (slash.wrapping_sub(ONES) & !slash)
-            | (word.wrapping_sub(ONES * 0x20) & !word);
-        let found = found & HIGHS;
-        if found != 0 {
-            // Only the lowest mark is exact, and it is the one that is looked at.
-            return Some(at + (found.trailing_zeros() / 8) as usize);
-        }
-        at += 8;
-    }
-    bytes
-        .get(at..)?
-        .iter()
-        .position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\')
-        .map(|offset| at + offset)
 }
 
 /// Two digits for each number below 100.
