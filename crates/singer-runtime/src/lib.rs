@@ -23,6 +23,7 @@
 //! it names things and never quotes values.
 
 pub mod clock;
+pub mod command;
 pub mod context;
 pub mod exit;
 pub mod log;

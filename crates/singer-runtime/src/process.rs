@@ -126,7 +126,7 @@ where
 }
 
 /// Two workers at least, so that a task that computes never keeps timers and signals waiting.
-fn runtime() -> Result<Runtime> {
+pub(crate) fn runtime() -> Result<Runtime> {
     let workers = std::thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8));
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
@@ -141,7 +141,7 @@ fn runtime() -> Result<Runtime> {
     clippy::disallowed_methods,
     reason = "RUST_BACKTRACE is the standard library's own switch, not a setting"
 )]
-fn hear_panics() {
+pub(crate) fn hear_panics() {
     if std::env::var_os("RUST_BACKTRACE").is_some() {
         return;
     }

@@ -58,7 +58,7 @@ pub(crate) fn stdout() -> io::Stdout {
 }
 
 /// Writes a whole document (a catalog, a help text) to stdout.
-pub(crate) fn print(text: &[u8]) -> Result<()> {
+pub fn print(text: &[u8]) -> Result<()> {
     let mut stdout = stdout().lock();
     stdout
         .write_all(text)
@@ -127,13 +127,13 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// Prints a line above the live progress lines.
-type PrintAbove = Box<dyn Fn(&str) + Send>;
+pub type PrintAbove = Box<dyn Fn(&str) + Send>;
 
 /// What keeps live lines at the foot of the terminal, while it does.
 static LIVE_LINES: Mutex<Option<PrintAbove>> = Mutex::new(None);
 
 /// Sends the lines of stderr through `print_above` until it is `None` again.
-pub(crate) fn set_live_lines(print_above: Option<PrintAbove>) {
+pub fn set_live_lines(print_above: Option<PrintAbove>) {
     *LIVE_LINES.lock().unwrap_or_else(PoisonError::into_inner) = print_above;
 }
 
@@ -152,6 +152,6 @@ pub(crate) fn log_line(line: &str) {
 }
 
 /// Whether a person looks at stderr.
-pub(crate) fn stderr_is_terminal() -> bool {
+pub fn stderr_is_terminal() -> bool {
     io::stderr().is_terminal()
 }

@@ -1,0 +1,9 @@
+//! `antiphon check`: judges Singer messages on stdin.
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(_: singer_runtime::context::Context, _: Arguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}

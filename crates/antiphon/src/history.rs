@@ -1,0 +1,223 @@
+//! What happened: a summary of every run, the index of the last ones, retention.
+//!
+//! Everything is written by the holder of the pipeline's lease, so no two writers meet.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use singer_core::Result;
+
+use crate::session::Session;
+
+/// A run from its start to its end, as `runs/<run>/summary.json` has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    /// Sorts by time; unique among all machines.
+    pub(crate) run: String,
+    pub(crate) pipeline: String,
+    pub(crate) kind: Kind,
+    pub(crate) host: String,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) duration_seconds: f64,
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: u8,
+    /// How often the stages were started.
+    pub(crate) attempts: u32,
+    /// What failed, if something did; of several attempts, of the last.
+    pub(crate) fault: Option<Fault>,
+    /// What deserves attention and is no failure.
+    #[serde(default)]
+    pub(crate) warnings: Vec<String>,
+    pub(crate) stages: Vec<StageEnd>,
+    pub(crate) streams: BTreeMap<String, Counts>,
+    /// Records that the target refused in this run.
+    pub(crate) rejects: u64,
+    pub(crate) state_before: Option<u64>,
+    pub(crate) state_after: Option<u64>,
+}
+
+/// What a run was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Sync,
+    FullRefresh,
+    Replay,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    Succeeded,
+    /// Done, but some records were refused.
+    Rejects,
+    Failed,
+    /// Ended by its `timeout`.
+    TimedOut,
+    /// Ended by a signal to the runner.
+    Interrupted,
+    /// The runner itself died; written by whoever took over.
+    Died,
+}
+
+impl Outcome {
+    /// Whether the pipeline did its work.
+    pub(crate) fn is_good(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Rejects)
+    }
+
+    /// For people and for `--format json`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Rejects => "rejects",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Interrupted => "interrupted",
+            Self::Died => "died",
+        }
+    }
+}
+
+/// Which stage failed first of its own accord, and what it said.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    /// A stage's label, or `antiphon` for the runner itself.
+    pub(crate) stage: String,
+    /// `exit code 1`, `killed by SIGKILL`, …
+    pub(crate) ended: String,
+    /// Its last `CRITICAL` (or `FATAL`, `ERROR`) line, without secrets.
+    pub(crate) message: String,
+    #[serde(default)]
+    pub(crate) causes: Vec<String>,
+    #[serde(default)]
+    pub(crate) hints: Vec<String>,
+}
+
+/// How a stage ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StageEnd {
+    pub(crate) label: String,
+    pub(crate) exec: String,
+    pub(crate) ended: String,
+}
+
+/// What is known of a stream; `None` means that nobody said.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Counts {
+    /// Read by the tap (or by the target, if the tap does not say).
+    pub(crate) records: Option<u64>,
+    pub(crate) sent: Option<u64>,
+    pub(crate) unchanged: Option<u64>,
+    pub(crate) missing: Option<u64>,
+    pub(crate) rejected: Option<u64>,
+    pub(crate) cleared: Option<u64>,
+    pub(crate) retried: Option<u64>,
+    pub(crate) bytes: Option<u64>,
+    /// A fingerprint of the SCHEMA.
+    pub(crate) schema: Option<String>,
+}
+
+/// The last runs of a pipeline in brief: `index.json`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Index {
+    /// The newest last; at most [`INDEX_RUNS`].
+    pub(crate) runs: Vec<Brief>,
+    pub(crate) last_good: Option<Brief>,
+}
+
+/// How many runs an index holds.
+pub(crate) const INDEX_RUNS: usize = 100;
+
+/// A run in a line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Brief {
+    pub(crate) run: String,
+    pub(crate) kind: Kind,
+    pub(crate) started_at: DateTime<Utc>,
+    pub(crate) duration_seconds: f64,
+    pub(crate) outcome: Outcome,
+    pub(crate) exit_code: u8,
+    pub(crate) stage: Option<String>,
+    /// The fault's message, or the first warning.
+    pub(crate) words: Option<String>,
+    pub(crate) records: Option<u64>,
+    pub(crate) rejects: u64,
+    pub(crate) state_before: Option<u64>,
+    pub(crate) state_after: Option<u64>,
+    /// Fingerprints of the schemas by stream.
+    #[serde(default)]
+    pub(crate) schemas: BTreeMap<String, String>,
+}
+
+/// Stores a run that has ended: log and rejects first, then its summary, then the index. `work` is the run's
+/// folder on this machine, with `log.txt` and `rejects.jsonl` if there are any; it is removed at last.
+pub(crate) async fn record(session: &Session, summary: &Summary, work: &Path) -> Result<()> {
+    let _ = (session, summary, work);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// Collects what dead runners on this machine have left of a pipeline: their logs and rejects, with a
+/// summary that says that they died. To be called under the lease, before a run.
+pub(crate) async fn recover(session: &Session, pipeline: &str) -> Result<()> {
+    let _ = (session, pipeline);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// The index of a pipeline; empty if it has never run.
+pub(crate) async fn index(session: &Session, pipeline: &str) -> Result<Index> {
+    let _ = (session, pipeline);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// Summaries of a pipeline, the newest first.
+pub(crate) async fn summaries(
+    session: &Session,
+    pipeline: &str,
+    most: usize,
+) -> Result<Vec<Summary>> {
+    let _ = (session, pipeline, most);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// The pipeline and the summary of a run; the id may be cut to a prefix that is unique.
+pub(crate) async fn find(session: &Session, run: &str) -> Result<Option<Summary>> {
+    let _ = (session, run);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// The log of a run: of the work folder while it runs here, else of the store.
+pub(crate) async fn log(session: &Session, pipeline: &str, run: &str) -> Result<Option<Vec<u8>>> {
+    let _ = (session, pipeline, run);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// Removes what retention does not keep: runs and versions of the state.
+pub(crate) async fn prune(session: &Session, pipeline: &str) -> Result<()> {
+    let _ = (session, pipeline);
+    Err(singer_core::Error::internal("not there yet"))
+}
+
+/// The arguments of `list`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ListArguments {}
+/// The arguments of `history`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct HistoryArguments {}
+/// The arguments of `logs`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArguments {}
+
+pub(crate) async fn run_list(_: Session, _: ListArguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}
+pub(crate) async fn run_history(_: Session, _: HistoryArguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}
+pub(crate) async fn run_logs(_: Session, _: LogsArguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}

@@ -1,0 +1,7 @@
+//! The binary `antiphon`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    antiphon::main()
+}

@@ -1,0 +1,9 @@
+//! `antiphon select`: edits a catalog and prints what changed.
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(_: singer_runtime::context::Context, _: Arguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}

@@ -1,0 +1,9 @@
+//! The status page, `/metrics` and `/healthz`: read-only.
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {}
+
+pub(crate) async fn run(_: crate::session::Session, _: Arguments) -> anyhow::Result<u8> {
+    anyhow::bail!("not there yet")
+}
