@@ -9,6 +9,7 @@ mod measure;
 mod pendo;
 mod raw_loop;
 mod report;
+mod runner;
 mod small;
 
 use std::fs;
@@ -61,6 +62,7 @@ fn run_bench() -> Result<()> {
     database::measure(&mut bench, &database)?;
     pendo::measure(&mut bench, &database)?;
     small::measure(&mut bench, &database, &runtime)?;
+    runner::measure(&mut bench, &database)?;
     bench.finish()
 }
 
