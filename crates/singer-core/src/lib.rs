@@ -11,6 +11,7 @@ pub mod catalog;
 pub mod error;
 pub mod line;
 pub mod message;
+pub mod nearest;
 pub mod number;
 pub mod scan;
 pub mod schema;

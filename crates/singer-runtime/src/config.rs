@@ -14,7 +14,6 @@ use crate::setting::{Flag, PROXY, Setting, Settings, Shape};
 use check::Problem;
 
 mod check;
-mod nearest;
 
 /// Where a part of the config comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

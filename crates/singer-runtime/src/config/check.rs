@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat, Utc};
 use serde_json::{Map, Number, Value};
+use singer_core::nearest::nearest;
 use singer_core::{Error, Result};
 
-use super::nearest::nearest;
 use crate::setting::{Flag, Setting, Shape};
 
 /// One thing that is wrong.

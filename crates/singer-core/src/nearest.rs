@@ -1,7 +1,7 @@
 //! The nearest known name to one that was mistyped.
 
 /// The name with the smallest edit distance, if it is near enough to be what was meant.
-pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
         .map(|name| (distance(typed, name), name))
         .filter(|(distance, name)| {
