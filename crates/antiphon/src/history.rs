@@ -3,13 +3,15 @@
 //! Everything is written by the holder of the pipeline's lease, so no two writers meet.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use singer_core::Result;
 
 use crate::session::Session;
+
+mod work;
 
 /// A run from its start to its end, as `runs/<run>/summary.json` has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -152,6 +154,18 @@ pub(crate) struct Brief {
     /// Fingerprints of the schemas by stream.
     #[serde(default)]
     pub(crate) schemas: BTreeMap<String, String>,
+}
+
+/// Makes the folder in which a run keeps its files on this machine, with the identity of this process in
+/// it: `<work>/<pipeline>/<run>/`. Whoever runs calls it before anything else is written; [`recover`]
+/// leaves the folder alone as long as this process lives.
+pub(crate) fn begin_work(session: &Session, pipeline: &str, run: &str) -> Result<PathBuf> {
+    work::begin(&session.project.store.work, pipeline, run)
+}
+
+/// A new id for a run of this machine: the time in UTC, then what makes it unique.
+pub(crate) fn new_run(session: &Session) -> String {
+    work::new_run(session.clock().now())
 }
 
 /// Stores a run that has ended: log and rejects first, then its summary, then the index. `work` is the run's

@@ -1,0 +1,160 @@
+//! The folders of runs on this machine: `<work>/<pipeline>/<run>/`, each with the identity of the process
+//! that runs there, so that what a dead one left is told from what a living one writes.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use singer_core::{Error, Result};
+
+use crate::lock;
+
+/// The file with the identity of the process: its id, a space, what [`lock::process_identity`] says.
+const PROCESS: &str = "process";
+/// How an id starts: it sorts by time.
+const TIME: &str = "%Y%m%dT%H%M%S";
+
+/// A new id: `20260102T030405.678Z-<process id><a number in base 16>-<what only chance gives>`.
+pub(super) fn new_run(now: DateTime<Utc>) -> String {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    // Two machines may have equal process ids at the same millisecond; the standard hasher starts with
+    // numbers of the system's generator.
+    let chance = std::hash::BuildHasher::hash_one(
+        &std::hash::RandomState::new(),
+        (std::process::id(), number),
+    );
+    format!(
+        "{}Z-{:08x}",
+        now.format("%Y%m%dT%H%M%S%.3f"),
+        chance & 0xffff_ffff
+    )
+}
+
+/// When a run started, by its id.
+pub(super) fn started_at(run: &str) -> Option<DateTime<Utc>> {
+    let (time, rest) = NaiveDateTime::parse_and_remainder(run, TIME).ok()?;
+    let time = time.and_utc();
+    let Some(digits) = rest.strip_prefix('.').and_then(|rest| rest.get(..3)) else {
+        return Some(time);
+    };
+    let milliseconds = digits.parse().ok()?;
+    Some(time + chrono::TimeDelta::milliseconds(milliseconds))
+}
+
+/// Where the files of a run are, if there are any.
+pub(super) fn folder(work: &Path, pipeline: &str, run: &str) -> PathBuf {
+    work.join(pipeline).join(run)
+}
+
+/// Makes the folder of a run. It appears with the identity in it or not at all.
+pub(super) fn begin(work: &Path, pipeline: &str, run: &str) -> Result<PathBuf> {
+    let folder = folder(work, pipeline, run);
+    let made = || -> io::Result<()> {
+        let parent = work.join(pipeline);
+        // Logs and configs of a run are its owner's alone.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&parent)?;
+        let new = parent.join(format!("{NEW}{run}"));
+        DirBuilder::new().mode(0o700).create(&new)?;
+        let id = std::process::id();
+        let identity = lock::process_identity(id).unwrap_or_default();
+        let mut file = File::create(new.join(PROCESS))?;
+        writeln!(file, "{id} {identity}")?;
+        fs::rename(&new, &folder)
+    };
+    made().map_err(|error| {
+        Error::internal(format!(
+            "cannot make the work folder `{}`",
+            folder.display()
+        ))
+        .with_source(error)
+        .with_hint("`work` in `[store]` says where runs keep their files on this machine")
+    })?;
+    Ok(folder)
+}
+
+/// What a folder is called until it is whole.
+const NEW: &str = ".new-";
+
+/// The runs of a pipeline that have a folder on this machine, the oldest first.
+pub(super) fn runs(work: &Path, pipeline: &str) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(work.join(pipeline)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut runs = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string()
+            && !name.starts_with('.')
+            && entry.file_type()?.is_dir()
+        {
+            runs.push(name);
+        }
+    }
+    runs.sort();
+    Ok(runs)
+}
+
+/// Whether the process that made a folder lives.
+pub(super) fn is_alive(folder: &Path) -> bool {
+    let Ok(text) = fs::read_to_string(folder.join(PROCESS)) else {
+        return false;
+    };
+    let Some((id, identity)) = text.trim_end().split_once(' ') else {
+        return false;
+    };
+    let Ok(id) = id.parse() else { return false };
+    lock::process_identity(id).is_some_and(|found| found == identity)
+}
+
+/// Says that nothing more will be written into a folder, though the process lives.
+pub(super) fn give_up(folder: &Path) {
+    // Where this fails, the folder waits for the end of the process.
+    drop(fs::remove_file(folder.join(PROCESS)));
+}
+
+/// Removes the folder of a run. It loses its name first, so that a crash leaves no half of one.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return Ok(());
+    };
+    let mut hidden = std::ffi::OsString::from(GONE);
+    hidden.push(name);
+    let hidden = parent.join(hidden);
+    match fs::rename(folder, &hidden) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    fs::remove_dir_all(&hidden)
+}
+
+/// What a folder is called while it is removed.
+const GONE: &str = ".gone-";
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_run_tells_its_time_and_is_unique() {
+        let now = Utc.timestamp_millis_opt(1_700_000_000_123).unwrap();
+        let (one, two) = (new_run(now), new_run(now));
+        assert_ne!(one, two);
+        assert_eq!(started_at(&one), Some(now));
+        assert!(new_run(now + chrono::TimeDelta::milliseconds(1)) > one.max(two));
+        assert_eq!(
+            started_at("20231114T221320Z-1"),
+            Utc.timestamp_opt(1_700_000_000, 0).single()
+        );
+        assert_eq!(started_at("run-1"), None);
+    }
+}
