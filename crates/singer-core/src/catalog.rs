@@ -97,6 +97,18 @@ impl Entry {
         self.text("stream").unwrap_or_else(|| self.id())
     }
 
+    /// All names that a person may call it by: its id, its name, its table, its table with the schema before it.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![self.id().to_owned(), self.stream().to_owned()];
+        if let Some(table) = self.text("table_name") {
+            names.push(table.to_owned());
+            if let Some(Value::String(schema)) = self.stream_metadata("schema-name") {
+                names.push(format!("{schema}.{table}"));
+            }
+        }
+        names
+    }
+
     /// A top-level key.
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.object.get(key)

@@ -13,6 +13,7 @@ pub mod line;
 pub mod message;
 pub mod nearest;
 pub mod number;
+pub mod pattern;
 pub mod scan;
 pub mod schema;
 pub mod secret;
