@@ -159,8 +159,13 @@ pub(crate) struct Brief {
 /// Makes the folder in which a run keeps its files on this machine, with the identity of this process in
 /// it: `<work>/<pipeline>/<run>/`. Whoever runs calls it before anything else is written; [`recover`]
 /// leaves the folder alone as long as this process lives.
-pub(crate) fn begin_work(session: &Session, pipeline: &str, run: &str) -> Result<PathBuf> {
-    work::begin(&session.project.store.work, pipeline, run)
+pub(crate) fn begin_work(
+    session: &Session,
+    pipeline: &str,
+    run: &str,
+    kind: Kind,
+) -> Result<PathBuf> {
+    work::begin(&session.project.store.work, pipeline, run, kind)
 }
 
 /// A new id for a run of this machine: the time in UTC, then what makes it unique.
@@ -176,8 +181,9 @@ pub(crate) async fn record(session: &Session, summary: &Summary, work: &Path) ->
 }
 
 /// Collects what dead runners on this machine have left of a pipeline: their logs and rejects, with a
-/// summary that says that they died. To be called under the lease, before a run.
-pub(crate) async fn recover(session: &Session, pipeline: &str) -> Result<()> {
+/// summary that says that they died. To be called under the lease, before a run. Gives the summaries that it
+/// has stored, the oldest first: nobody was told of those runs yet ([`crate::notify::after`]).
+pub(crate) async fn recover(session: &Session, pipeline: &str) -> Result<Vec<Summary>> {
     let _ = (session, pipeline);
     Err(singer_core::Error::internal("not there yet"))
 }

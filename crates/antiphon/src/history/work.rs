@@ -1,19 +1,30 @@
 //! The folders of runs on this machine: `<work>/<pipeline>/<run>/`, each with the identity of the process
 //! that runs there, so that what a dead one left is told from what a living one writes.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
 use singer_core::{Error, Result};
 
+use crate::history::Kind;
 use crate::lock;
 
-/// The file with the identity of the process: its id, a space, what [`lock::process_identity`] says.
-const PROCESS: &str = "process";
+/// The file that says who runs.
+const PROCESS: &str = "process.json";
+
+/// Who runs in a folder, and what for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Runner {
+    pid: u32,
+    /// What [`lock::process_identity`] says.
+    process: Option<String>,
+    pub(super) kind: Kind,
+}
 /// How an id starts: it sorts by time.
 const TIME: &str = "%Y%m%dT%H%M%S";
 
@@ -51,7 +62,7 @@ pub(super) fn folder(work: &Path, pipeline: &str, run: &str) -> PathBuf {
 }
 
 /// Makes the folder of a run. It appears with the identity in it or not at all.
-pub(super) fn begin(work: &Path, pipeline: &str, run: &str) -> Result<PathBuf> {
+pub(super) fn begin(work: &Path, pipeline: &str, run: &str, kind: Kind) -> Result<PathBuf> {
     let folder = folder(work, pipeline, run);
     let made = || -> io::Result<()> {
         let parent = work.join(pipeline);
@@ -62,10 +73,10 @@ pub(super) fn begin(work: &Path, pipeline: &str, run: &str) -> Result<PathBuf> {
             .create(&parent)?;
         let new = parent.join(format!("{NEW}{run}"));
         DirBuilder::new().mode(0o700).create(&new)?;
-        let id = std::process::id();
-        let identity = lock::process_identity(id).unwrap_or_default();
-        let mut file = File::create(new.join(PROCESS))?;
-        writeln!(file, "{id} {identity}")?;
+        let pid = std::process::id();
+        let process = lock::process_identity(pid);
+        let runner = Runner { pid, process, kind };
+        fs::write(new.join(PROCESS), serde_json::to_vec(&runner)?)?;
         fs::rename(&new, &folder)
     };
     made().map_err(|error| {
@@ -102,16 +113,17 @@ pub(super) fn runs(work: &Path, pipeline: &str) -> io::Result<Vec<String>> {
     Ok(runs)
 }
 
+/// Who made a folder; `None` if it does not say.
+pub(super) fn runner(folder: &Path) -> Option<Runner> {
+    serde_json::from_slice(&fs::read(folder.join(PROCESS)).ok()?).ok()
+}
+
 /// Whether the process that made a folder lives.
 pub(super) fn is_alive(folder: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(folder.join(PROCESS)) else {
-        return false;
-    };
-    let Some((id, identity)) = text.trim_end().split_once(' ') else {
-        return false;
-    };
-    let Ok(id) = id.parse() else { return false };
-    lock::process_identity(id).is_some_and(|found| found == identity)
+    runner(folder).is_some_and(|runner| {
+        let now = lock::process_identity(runner.pid);
+        now.is_some() && now == runner.process
+    })
 }
 
 /// Says that nothing more will be written into a folder, though the process lives.
