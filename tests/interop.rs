@@ -2,20 +2,15 @@
 //! target-jsonl, tap-jsonl into our target, and both of ours under Meltano with its own state over two
 //! runs. `interop/run` makes the Python environments; where there is no Python, the tests say so.
 
-use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use sandbox::pendo::Kind;
 use serde_json::{Value, json};
-use singer_test::bin::{Finished, Run, binary, workspace};
+use singer_test::bin::{Finished, Run, binary};
 use singer_test::pipe::{self, Cut};
+use singer_test::python::{self, PATIENCE};
 use suite::pair::{Method, Pair};
-
-/// A cold Meltano on a busy machine takes its time.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The folders of the environments.
 struct Foreign {
@@ -26,63 +21,14 @@ struct Foreign {
 /// The environments, made on the first request; none where this machine has no Python for them.
 fn foreign() -> Option<&'static Foreign> {
     static FOREIGN: OnceLock<Option<Foreign>> = OnceLock::new();
-    FOREIGN.get_or_init(make_environments).as_ref()
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "whether this is CI is no setting"
-)]
-fn make_environments() -> Option<Foreign> {
-    let setting = |name: &str| std::env::var_os(name);
-    let mut run = Run::program(workspace().join("tests/interop/run")).patience(PATIENCE * 4);
-    // What leads to a package index is handed on: the index of one site is not that of another.
-    for (name, value) in std::env::vars_os() {
-        let name = name.to_string_lossy().into_owned();
-        let is_wanted = [
-            "PIP_",
-            "SSL_CERT",
-            "REQUESTS_",
-            "CARGO_TARGET_DIR",
-            "PYTHON",
-        ]
-        .iter()
-        .any(|prefix| name.starts_with(prefix));
-        if is_wanted || name.to_ascii_lowercase().ends_with("_proxy") {
-            run = run.env(name, value);
-        }
-    }
-    let ended = run.finish();
-    if ended.code() == Some(69) {
-        announce(&format!("interop: SKIPPED, {}", ended.stderr.trim_end()));
-        assert!(
-            setting("CI").is_none(),
-            "continuous integration must not skip the interop tests"
-        );
-        return None;
-    }
-    ended.expect_code(0);
-    announce(&format!(
-        "interop: {}",
-        ended.text().trim_end().replace('\n', "\ninterop: ")
-    ));
-    let folders: BTreeMap<String, PathBuf> = ended
-        .text()
-        .lines()
-        .filter_map(|line| {
-            let mut columns = line.split('\t');
-            Some((columns.next()?.to_owned(), PathBuf::from(columns.next()?)))
+    let find = || {
+        let folders = python::environments(&["classic", "modern"])?;
+        Some(Foreign {
+            classic: folders["classic"].clone(),
+            modern: folders["modern"].clone(),
         })
-        .collect();
-    Some(Foreign {
-        classic: folders["classic"].clone(),
-        modern: folders["modern"].clone(),
-    })
-}
-
-/// A line that is seen also where the test passes.
-fn announce(text: &str) {
-    writeln!(std::io::stderr(), "{text}").expect("stderr can be written");
+    };
+    FOREIGN.get_or_init(find).as_ref()
 }
 
 fn program(environment: &Path, name: &str) -> Run {

@@ -7,7 +7,8 @@
 //! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
 //! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
 //! * [`tap`], [`target`]: the conformance suites.
-//! * [`database`], [`pendo`], [`folder`]: what the programs under test talk to and work in.
+//! * [`database`], [`pendo`], [`moto`], [`folder`]: what the programs under test talk to and work in.
+//! * [`python`]: the environments of foreign programs.
 
 mod capture;
 mod suite;
@@ -17,9 +18,11 @@ pub mod database;
 pub mod fit;
 pub mod folder;
 pub mod golden;
+pub mod moto;
 pub mod pendo;
 pub mod pipe;
 pub mod poll;
+pub mod python;
 pub mod runtime;
 pub mod stream;
 pub mod tap;
