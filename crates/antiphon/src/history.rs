@@ -6,11 +6,18 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use singer_core::Result;
 
 use crate::session::Session;
 
+mod find;
+mod index;
+pub(crate) mod keys;
+mod record;
+mod recover;
+mod retention;
 mod work;
 
 /// A run from its start to its end, as `runs/<run>/summary.json` has it.
@@ -129,7 +136,14 @@ pub(crate) struct Counts {
 pub(crate) struct Index {
     /// The newest last; at most [`INDEX_RUNS`].
     pub(crate) runs: Vec<Brief>,
+    /// The newest run that did the pipeline's work; a replay of rejects is not that.
     pub(crate) last_good: Option<Brief>,
+    /// How many runs the store keeps.
+    #[serde(default)]
+    pub(crate) kept: usize,
+    /// What retention did last.
+    #[serde(default)]
+    pub(crate) pruned: Option<retention::Pruned>,
 }
 
 /// How many runs an index holds.
@@ -174,52 +188,57 @@ pub(crate) fn new_run(session: &Session) -> String {
 }
 
 /// Stores a run that has ended: log and rejects first, then its summary, then the index. `work` is the run's
-/// folder on this machine, with `log.txt` and `rejects.jsonl` if there are any; it is removed at last.
+/// folder on this machine, with `log.txt` and `rejects.jsonl` if there are any; it is removed at last. Where
+/// this fails, the folder stays, and the next [`recover`] stores it.
 pub(crate) async fn record(session: &Session, summary: &Summary, work: &Path) -> Result<()> {
-    let _ = (session, summary, work);
-    Err(singer_core::Error::internal("not there yet"))
+    record::record(session, summary, work).await
 }
 
 /// Collects what dead runners on this machine have left of a pipeline: their logs and rejects, with a
 /// summary that says that they died. To be called under the lease, before a run. Gives the summaries that it
 /// has stored, the oldest first: nobody was told of those runs yet ([`crate::notify::after`]).
 pub(crate) async fn recover(session: &Session, pipeline: &str) -> Result<Vec<Summary>> {
-    let _ = (session, pipeline);
-    Err(singer_core::Error::internal("not there yet"))
+    recover::recover(session, pipeline).await
 }
 
 /// The index of a pipeline; empty if it has never run.
 pub(crate) async fn index(session: &Session, pipeline: &str) -> Result<Index> {
-    let _ = (session, pipeline);
-    Err(singer_core::Error::internal("not there yet"))
+    index::load(session, pipeline).await
 }
 
-/// Summaries of a pipeline, the newest first.
+/// Summaries of a pipeline, the newest first. A broken one is named in the log and left out.
 pub(crate) async fn summaries(
     session: &Session,
     pipeline: &str,
     most: usize,
 ) -> Result<Vec<Summary>> {
-    let _ = (session, pipeline, most);
-    Err(singer_core::Error::internal("not there yet"))
+    let runs = session.store.folders(&keys::runs(pipeline)).await?;
+    index::read_all(session, pipeline, runs)
+        .take(most)
+        .try_collect()
+        .await
 }
 
 /// The pipeline and the summary of a run; the id may be cut to a prefix that is unique.
+///
+/// # Errors
+/// Of kind `Config` if the prefix is that of several runs: it names them.
 pub(crate) async fn find(session: &Session, run: &str) -> Result<Option<Summary>> {
-    let _ = (session, run);
-    Err(singer_core::Error::internal("not there yet"))
+    match find::locate(session, run).await? {
+        Some(place) => index::read(session, &place.pipeline, &place.run).await,
+        None => Ok(None),
+    }
 }
 
 /// The log of a run: of the work folder while it runs here, else of the store.
 pub(crate) async fn log(session: &Session, pipeline: &str, run: &str) -> Result<Option<Vec<u8>>> {
-    let _ = (session, pipeline, run);
-    Err(singer_core::Error::internal("not there yet"))
+    find::log(session, pipeline, run).await
 }
 
-/// Removes what retention does not keep: runs and versions of the state.
+/// Removes what retention does not keep: runs and versions of the state. To be called under the lease; it
+/// costs one read of the index as long as nothing is due.
 pub(crate) async fn prune(session: &Session, pipeline: &str) -> Result<()> {
-    let _ = (session, pipeline);
-    Err(singer_core::Error::internal("not there yet"))
+    retention::prune(session, pipeline).await
 }
 
 /// The arguments of `list`.

@@ -23,6 +23,7 @@ pub(super) struct Runner {
     pid: u32,
     /// What [`lock::process_identity`] says.
     process: Option<String>,
+    host: String,
     pub(super) kind: Kind,
 }
 /// How an id starts: it sorts by time.
@@ -75,7 +76,12 @@ pub(super) fn begin(work: &Path, pipeline: &str, run: &str, kind: Kind) -> Resul
         DirBuilder::new().mode(0o700).create(&new)?;
         let pid = std::process::id();
         let process = lock::process_identity(pid);
-        let runner = Runner { pid, process, kind };
+        let runner = Runner {
+            pid,
+            process,
+            host: host_name(),
+            kind,
+        };
         fs::write(new.join(PROCESS), serde_json::to_vec(&runner)?)?;
         fs::rename(&new, &folder)
     };
@@ -124,6 +130,36 @@ pub(super) fn is_alive(folder: &Path) -> bool {
         let now = lock::process_identity(runner.pid);
         now.is_some() && now == runner.process
     })
+}
+
+/// The machine that a folder was made on.
+pub(super) fn host(folder: &Path) -> String {
+    runner(folder).map_or_else(host_name, |runner| runner.host)
+}
+
+/// The name of this machine.
+fn host_name() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// Removes what was being made or removed when a process died.
+pub(super) fn sweep(work: &Path, pipeline: &str) {
+    let Ok(entries) = fs::read_dir(work.join(pipeline)) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_left = name.starts_with(GONE) || name.starts_with(NEW);
+        if is_left && !is_alive(&entry.path()) {
+            // What cannot be removed now may be the next time.
+            drop(fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 /// Says that nothing more will be written into a folder, though the process lives.
