@@ -9,6 +9,7 @@
 //! What is absent on purpose: data. No record passes through this program, and no bookmark is
 //! understood by it.
 
+mod aws;
 mod check;
 mod cli;
 mod history;

@@ -70,7 +70,7 @@ impl Client {
     /// Builds a client. The system's authorities are read only for a service behind https, as
     /// reading them costs more than the rest of a short run.
     pub fn new(base: Base, config: &HttpConfig, user_agent: &str) -> Result<Self> {
-        tls::install_provider();
+        tls::install_tls();
         #[expect(
             clippy::disallowed_methods,
             reason = "this is the place where clients come from"

@@ -27,3 +27,4 @@ pub use limit::Gate;
 pub use request::{Method, Request};
 pub use reqwest::{StatusCode, Url};
 pub use retry::{Attempt, Retry};
+pub use tls::install_tls;

@@ -10,7 +10,7 @@ use rustls_pki_types::pem::PemObject;
 use singer_core::{Error, Result};
 
 /// Sets the one provider of cryptography for the process; the first call counts.
-pub(crate) fn install_provider() {
+pub fn install_tls() {
     // An error means that the process has set one already, which is as good.
     let _already_set = rustls::crypto::ring::default_provider().install_default();
 }
