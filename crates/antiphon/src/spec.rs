@@ -1,12 +1,28 @@
-//! `antiphon.toml`: what a project holds. Parsing and its checks are in here, and nothing is looked up
-//! outside of the file but the folder it lies in.
+//! `antiphon.toml`: what a project holds. Nothing but the file itself is read for it; programs and the files
+//! that stages need are looked at when a pipeline is run ([`Pipeline::check_files`]).
+//!
+//! Texts are taken as they stand: no `$VARIABLE` is put in. What is secret has forms of its own
+//! ([`SecretSource`]).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
-use singer_core::{Result, SecretSource};
+use singer_core::nearest::nearest;
+use singer_core::{Error, Result, SecretSource};
+
+mod duration;
+mod inline;
+pub(crate) mod keys;
+mod notifier;
+mod pipeline;
+mod programs;
+mod reader;
+pub(crate) mod schedule;
+mod sections;
+
+pub(crate) use programs::{Programs, find_program, is_ours};
 
 /// The file that is looked for when none is named.
 pub(crate) const FILE: &str = "antiphon.toml";
@@ -214,35 +230,65 @@ pub(crate) struct Thresholds {
 }
 
 impl Project {
-    /// Reads the file. `None` looks for [`FILE`] in the working folder and the folders above it.
+    /// Reads the file. `None` looks for [`FILE`] in the working folder and the folders above it; a
+    /// folder stands for the [`FILE`] in it.
     ///
     /// # Errors
     /// Of kind `Config`: the line, the key, the nearest known key.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
-        let _ = file;
-        Err(singer_core::Error::internal("not there yet"))
+        let file = match file {
+            Some(file) if file.is_dir() => file.join(FILE),
+            Some(file) => file.to_owned(),
+            None => look_for_file()?,
+        };
+        let absolute = std::path::absolute(&file).map_err(|error| unreadable(&file, error))?;
+        let bytes = std::fs::read(&absolute).map_err(|error| unreadable(&file, error))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes
+                .iter()
+                .take(error.valid_up_to())
+                .filter(|byte| **byte == b'\n')
+                .count()
+                + 1;
+            Error::config(format!("{} line {line} is not UTF-8", absolute.display()))
+        })?;
+        sections::read_project(&absolute, text)
     }
 
     /// A pipeline by its name; an unknown one is an error with the nearest known name.
     pub(crate) fn pipeline(&self, name: &str) -> Result<&Pipeline> {
-        self.pipelines
-            .get(name)
-            .ok_or_else(|| singer_core::Error::config(format!("there is no pipeline `{name}`")))
+        self.pipelines.get(name).ok_or_else(|| {
+            let hint = match nearest(name, self.pipelines.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`antiphon list` shows what there is".to_owned(),
+            };
+            Error::config(format!(
+                "there is no pipeline `{name}` in `{}`",
+                self.file.display()
+            ))
+            .with_hint(hint)
+        })
     }
 }
 
-/// Finds the program of a stage: a path counts from `folder`, a name is looked up in `PATH` and then
-/// beside this program itself.
-///
-/// # Errors
-/// Of kind `Config`: which stage, what was looked for and where.
-pub(crate) fn find_program(stage: &Stage, folder: &Path) -> Result<PathBuf> {
-    let _ = (stage, folder);
-    Err(singer_core::Error::internal("not there yet"))
+fn look_for_file() -> Result<PathBuf> {
+    let here = std::env::current_dir()
+        .map_err(|error| Error::config("cannot tell the working folder").with_source(error))?;
+    here.ancestors()
+        .map(|folder| folder.join(FILE))
+        .find(|file| file.exists())
+        .ok_or_else(|| {
+            Error::config(format!(
+                "there is no `{FILE}` in `{}` nor in a folder above",
+                here.display()
+            ))
+            .with_hint("name one with `--file`, or write a first one: antiphon new TAP TARGET")
+        })
 }
 
-/// Whether a program is one of this workspace: it bears one of our names and is a native binary.
-pub(crate) fn is_ours(program: &Path) -> bool {
-    let _ = program;
-    false
+fn unreadable(file: &Path, error: std::io::Error) -> Error {
+    Error::config(format!("cannot read the project `{}`", file.display())).with_source(error)
 }
+
+#[cfg(test)]
+mod tests;
