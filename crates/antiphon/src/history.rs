@@ -27,6 +27,9 @@ pub(crate) struct Summary {
     pub(crate) run: String,
     pub(crate) pipeline: String,
     pub(crate) kind: Kind,
+    /// The `--select` of a run that was to sync some streams alone; empty for all.
+    #[serde(default)]
+    pub(crate) select: Vec<String>,
     pub(crate) host: String,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) duration_seconds: f64,
@@ -154,6 +157,9 @@ pub(crate) const INDEX_RUNS: usize = 100;
 pub(crate) struct Brief {
     pub(crate) run: String,
     pub(crate) kind: Kind,
+    /// It was to sync some streams alone.
+    #[serde(default)]
+    pub(crate) is_partial: bool,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) duration_seconds: f64,
     pub(crate) outcome: Outcome,

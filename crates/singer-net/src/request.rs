@@ -34,9 +34,7 @@ impl Request {
 
     /// A POST of a JSON body.
     pub fn post_json(url: Url, body: Bytes) -> Self {
-        let mut request = Self::new(Method::POST, url).header("content-type", "application/json");
-        request.body = Some(body);
-        request
+        Self::post(url, "application/json", body)
     }
 
     /// The same request with a header whose value everyone may see.
@@ -49,9 +47,27 @@ impl Request {
         self
     }
 
+    /// A POST of any body.
+    pub fn post(url: Url, content_type: &'static str, body: Bytes) -> Self {
+        let mut request = Self::new(Method::POST, url).header("content-type", content_type);
+        request.body = Some(body);
+        request
+    }
+
+    /// The same request with a header that is known only at run time, and whose value everyone may see.
+    pub fn text_header(mut self, name: &str, value: &str) -> Result<Self> {
+        let value = HeaderValue::from_str(value).map_err(|_| {
+            Error::config(format!(
+                "the value of the header `{name}` has characters that no header takes"
+            ))
+        })?;
+        self.headers.insert(header_name(name)?, value);
+        Ok(self)
+    }
+
     /// The same request with a header whose value nobody may see. The client refuses to send it to
     /// any other host than its own.
-    pub fn secret_header(mut self, name: &'static str, secret: &Secret) -> Result<Self> {
+    pub fn secret_header(mut self, name: &str, secret: &Secret) -> Result<Self> {
         let mut value = HeaderValue::from_str(secret.expose().trim()).map_err(|_| {
             Error::config(format!(
                 "the secret for the header `{name}` has characters that no header takes"
@@ -59,7 +75,7 @@ impl Request {
             .with_hint("look for line breaks or non-ASCII characters in it")
         })?;
         value.set_sensitive(true);
-        self.headers.insert(HeaderName::from_static(name), value);
+        self.headers.insert(header_name(name)?, value);
         Ok(self)
     }
 
@@ -75,5 +91,29 @@ impl Request {
 
     pub(crate) fn has_secret(&self) -> bool {
         self.headers.values().any(HeaderValue::is_sensitive)
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).map_err(|error| {
+        Error::config(format!("`{name}` is no name of a header")).with_source(error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_of_headers_are_checked() {
+        let request = || Request::get(Url::parse("https://h").unwrap());
+        assert!(request().text_header("X-Team", "data").is_ok());
+        assert!(request().text_header("X Team", "data").is_err());
+        assert!(request().text_header("X-Team", "a\nb").is_err());
+        let secret = Secret::new("a\nhunter2");
+        let error = request().secret_header("X-Key", &secret).unwrap_err();
+        assert!(!format!("{error:?}").contains("hunter2"));
+        let held = request().secret_header("X-Key", &Secret::new("hunter2"));
+        assert!(held.unwrap().has_secret());
     }
 }

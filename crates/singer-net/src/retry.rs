@@ -80,11 +80,17 @@ impl Retry {
             };
             let wait = self.backoff.wait(number, after, backoff::chance());
             if number >= self.attempts || start.elapsed() + wait > self.patience {
+                let hint = if number >= self.attempts {
+                    "`attempts` in the config says how often".to_owned()
+                } else {
+                    format!(
+                        "no other attempt begins after {} s",
+                        self.patience.as_secs()
+                    )
+                };
                 return Err(match number {
                     1 => error,
-                    tried => error.with_hint(format!(
-                        "it was tried {tried} times; `attempts` in the config says how often"
-                    )),
+                    tried => error.with_hint(format!("it was tried {tried} times; {hint}")),
                 });
             }
             tell(what, number, wait, &error);

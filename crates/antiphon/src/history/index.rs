@@ -141,6 +141,7 @@ impl From<&Summary> for Brief {
         Self {
             run: summary.run.clone(),
             kind: summary.kind,
+            is_partial: !summary.select.is_empty(),
             started_at: summary.started_at,
             duration_seconds: summary.duration_seconds,
             outcome: summary.outcome,

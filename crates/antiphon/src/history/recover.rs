@@ -152,6 +152,7 @@ async fn died(
         run: run.to_owned(),
         pipeline: pipeline.to_owned(),
         kind: work::runner(folder).map_or(Kind::Sync, |runner| runner.kind),
+        select: Vec::new(),
         host: live.map_or_else(|| work::host(folder), |live| live.host.clone()),
         started_at,
         duration_seconds: duration.max(0.0),
