@@ -5,6 +5,53 @@ use serde_json::{Map, Value};
 use crate::scan::Layout;
 use crate::{Error, Result};
 
+/// A fingerprint of a JSON schema: the same for every order of keys, of the names in a `type` and in
+/// `required`; `None` if the text is not JSON. It is stable from release to release.
+pub fn fingerprint(schema: &str) -> Option<String> {
+    let schema: Value = serde_json::from_str(schema).ok()?;
+    let mut hash = 0xcbf2_9ce4_8422_2325;
+    mix(&mut hash, &schema);
+    Some(format!("{hash:016x}"))
+}
+
+/// Mixes a value into a hash. Kinds and lengths come first, so that no two values give the same bytes.
+fn mix(hash: &mut u64, value: &Value) {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_by_key(|(key, _)| *key);
+            mix_bytes(hash, b'{', &(members.len() as u64).to_le_bytes());
+            for (key, value) in members {
+                mix_bytes(hash, b'"', key.as_bytes());
+                match value {
+                    Value::Array(items) if key == "type" || key == "required" => {
+                        let mut items: Vec<String> = items.iter().map(Value::to_string).collect();
+                        items.sort_unstable();
+                        mix(hash, &Value::from(items));
+                    }
+                    _ => mix(hash, value),
+                }
+            }
+        }
+        Value::Array(items) => {
+            mix_bytes(hash, b'[', &(items.len() as u64).to_le_bytes());
+            for item in items {
+                mix(hash, item);
+            }
+        }
+        Value::String(text) => mix_bytes(hash, b'"', text.as_bytes()),
+        other => mix_bytes(hash, b'=', other.to_string().as_bytes()),
+    }
+}
+
+/// FNV-1a, with the number of bytes ahead of them.
+fn mix_bytes(hash: &mut u64, kind: u8, bytes: &[u8]) {
+    let length = (bytes.len() as u64).to_le_bytes();
+    for byte in [kind].iter().chain(&length).chain(bytes) {
+        *hash = (*hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    }
+}
+
 /// The JSON types that a property admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TypeSet(u8);
@@ -322,6 +369,28 @@ fn names(json: Option<&str>, what: &str) -> Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_fingerprint_knows_no_order_of_keys_and_types_and_every_other_change() {
+        let print = |schema: &str| fingerprint(schema).unwrap();
+        let schema = r#"{"type":"object","properties":{"a":{"type":["null","string"]},"b":{"enum":["x","y"]}},"required":["a","b"]}"#;
+        let same = r#"{ "required": ["b","a"], "properties":{"b":{"enum":["x","y"]},"a":{"type":["string","null"]}},"type":"object"}"#;
+        assert_eq!(print(schema), print(same));
+        // Histories hold fingerprints of older releases.
+        assert_eq!(print("{}"), "63f7c10f7572f532");
+        for (from, to) in [
+            (r#""string""#, r#""integer""#),
+            (r#""a":"#, r#""c":"#),
+            (r#"["x","y"]"#, r#"["y","x"]"#),
+            (r#"["x","y"]"#, r#"["xy"]"#),
+            (r#","required":["a","b"]"#, ""),
+        ] {
+            let changed = schema.replace(from, to);
+            assert_ne!(changed, schema);
+            assert_ne!(print(&changed), print(schema), "{changed}");
+        }
+        assert_eq!(fingerprint("{"), None);
+    }
 
     #[test]
     fn types_and_formats_are_found_in_unions() {

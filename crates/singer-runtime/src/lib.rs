@@ -22,11 +22,13 @@
 //! `Auth` and `Config` end the run, others only their stream. What an error says is shown to people:
 //! it names things and never quotes values.
 
+pub mod amount;
 pub mod clock;
 pub mod command;
 pub mod context;
 pub mod exit;
 pub mod log;
+pub mod report;
 pub mod setting;
 pub mod signal;
 pub mod stdio;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Counters;
-use super::summary::{bytes, grouped, seconds};
+use crate::amount::{bytes, grouped, seconds};
 use crate::stdio;
 
 /// A person follows no more lines than this, and a terminal shows few more.
