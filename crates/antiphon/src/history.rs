@@ -15,10 +15,19 @@ use crate::session::Session;
 mod find;
 mod index;
 pub(crate) mod keys;
+mod list;
+mod logs;
+mod one;
 mod record;
 mod recover;
 mod retention;
+mod show;
+pub(crate) mod text;
 mod work;
+
+pub(crate) use list::ListArguments;
+pub(crate) use logs::LogsArguments;
+pub(crate) use show::HistoryArguments;
 
 /// A run from its start to its end, as `runs/<run>/summary.json` has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,6 +153,9 @@ pub(crate) struct Index {
     /// How many runs the store keeps.
     #[serde(default)]
     pub(crate) kept: usize,
+    /// The open rejects by run.
+    #[serde(default)]
+    pub(crate) open: BTreeMap<String, u64>,
     /// What retention did last.
     #[serde(default)]
     pub(crate) pruned: Option<retention::Pruned>,
@@ -247,22 +259,20 @@ pub(crate) async fn prune(session: &Session, pipeline: &str) -> Result<()> {
     retention::prune(session, pipeline).await
 }
 
-/// The arguments of `list`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ListArguments {}
-/// The arguments of `history`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct HistoryArguments {}
-/// The arguments of `logs`.
-#[derive(Debug, clap::Args)]
-pub(crate) struct LogsArguments {}
+/// `antiphon list`
+pub(crate) async fn run_list(session: Session, arguments: ListArguments) -> anyhow::Result<u8> {
+    list::run(session, arguments).await
+}
 
-pub(crate) async fn run_list(_: Session, _: ListArguments) -> anyhow::Result<u8> {
-    anyhow::bail!("not there yet")
+/// `antiphon history`
+pub(crate) async fn run_history(
+    session: Session,
+    arguments: HistoryArguments,
+) -> anyhow::Result<u8> {
+    show::run(session, arguments).await
 }
-pub(crate) async fn run_history(_: Session, _: HistoryArguments) -> anyhow::Result<u8> {
-    anyhow::bail!("not there yet")
-}
-pub(crate) async fn run_logs(_: Session, _: LogsArguments) -> anyhow::Result<u8> {
-    anyhow::bail!("not there yet")
+
+/// `antiphon logs`
+pub(crate) async fn run_logs(session: Session, arguments: LogsArguments) -> anyhow::Result<u8> {
+    logs::run(session, arguments).await
 }

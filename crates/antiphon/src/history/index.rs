@@ -35,20 +35,34 @@ pub(super) async fn save(session: &Session, pipeline: &str, index: &Index) -> Re
         .await
 }
 
-/// Adds a run that was recorded to the index, or puts it in the place of what stood there of it.
-pub(super) async fn add(session: &Session, summary: &Summary) -> Result<()> {
+/// Adds a run that was recorded to the index, or puts it in the place of what stood there of it; `open` are
+/// its open rejects, if they are known.
+pub(super) async fn add(session: &Session, summary: &Summary, open: Option<u64>) -> Result<()> {
     let mut index = load(session, &summary.pipeline).await?;
     index.add(Brief::from(summary));
+    if let Some(open) = open {
+        index.set_open(&summary.run, open);
+    }
     save(session, &summary.pipeline, &index).await
 }
 
 /// Makes the index from the summaries.
 pub(super) async fn rebuild(session: &Session, pipeline: &str) -> Result<Index> {
-    let runs = session.store.folders(&keys::runs(pipeline)).await?;
-    let mut index = Index {
-        kept: runs.len(),
-        ..Index::default()
-    };
+    let mut index = Index::default();
+    let mut runs: Vec<String> = Vec::new();
+    for object in session.store.list(&keys::runs(pipeline)).await? {
+        let mut parts = object.key.rsplit('/');
+        let (Some(name), Some(run)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        if name == keys::REJECTS {
+            index.set_open(run, count_lines(session, &object.key).await?);
+        }
+        if runs.last().is_none_or(|last| last != run) {
+            runs.push(run.to_owned());
+        }
+    }
+    index.kept = runs.len();
     let mut found = std::pin::pin!(read_all(session, pipeline, runs));
     while let Some(summary) = found.try_next().await? {
         let brief = Brief::from(&summary);
@@ -65,6 +79,17 @@ pub(super) async fn rebuild(session: &Session, pipeline: &str) -> Result<Index> 
     }
     index.runs.reverse();
     Ok(index)
+}
+
+/// The whole lines of an object.
+pub(crate) async fn count_lines(session: &Session, key: &str) -> Result<u64> {
+    let mut lines = 0;
+    if let Some(mut pieces) = session.store.read(key).await? {
+        while let Some(piece) = pieces.try_next().await? {
+            lines += memchr::memchr_iter(b'\n', &piece).count() as u64;
+        }
+    }
+    Ok(lines)
 }
 
 /// Reads the summaries of runs, the newest (the last of `runs`) first. One that is broken is named and left
@@ -116,13 +141,25 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Notes how many rejects of a run are open.
+    pub(crate) fn set_open(&mut self, run: &str, open: u64) {
+        if open == 0 {
+            self.open.remove(run);
+        } else {
+            self.open.insert(run.to_owned(), open);
+        }
+    }
+}
+
 impl Brief {
     /// Whether the pipeline did its work in this run: a replay of rejects is not that.
     fn is_good_sync(&self) -> bool {
         self.outcome.is_good() && self.kind != Kind::Replay
     }
 
-    fn order(&self) -> (DateTime<Utc>, &str) {
+    /// Sorts by time.
+    pub(super) fn order(&self) -> (DateTime<Utc>, &str) {
         (self.started_at, &self.run)
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use singer_core::{Error, Result};
+use tokio::io::AsyncReadExt;
 
 use super::{Summary, index, keys, work};
 use crate::session::Session;
@@ -50,9 +51,14 @@ pub(super) async fn store(
     for name in files {
         put_file(session, pipeline, run, &folder.join(name), name).await?;
     }
+    let rejects = folder.join(keys::REJECTS);
+    let open = match files.contains(&keys::REJECTS) {
+        true => Some(count_lines(&rejects).await),
+        false => None,
+    };
     let key = keys::of_run(pipeline, run, keys::SUMMARY);
     session.store.put(&key, bytes).await?;
-    index::add(session, summary).await?;
+    index::add(session, summary, open).await?;
     if let Err(error) = work::remove(folder) {
         // Everything is stored; the next run tries again.
         tracing::warn!(pipeline, run, error = %error, "cannot remove the work folder `{}`", folder.display());
@@ -90,4 +96,18 @@ pub(super) fn to_bytes(summary: &Summary) -> Result<Bytes> {
         .map_err(|error| Error::internal("cannot write a summary").with_source(error))?;
     bytes.push(b'\n');
     Ok(Bytes::from(bytes))
+}
+
+/// The whole lines of a file; none if it is not there.
+pub(super) async fn count_lines(file: &Path) -> u64 {
+    let Ok(mut file) = tokio::fs::File::open(file).await else {
+        return 0;
+    };
+    let mut piece = vec![0; 1 << 16];
+    let mut lines = 0;
+    while let Ok(length @ 1..) = file.read(&mut piece).await {
+        let piece = piece.get(..length).unwrap_or_default();
+        lines += memchr::memchr_iter(b'\n', piece).count() as u64;
+    }
+    lines
 }

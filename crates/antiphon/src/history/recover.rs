@@ -1,7 +1,6 @@
 //! Collects what runs have left that did not come to be recorded: their runner was killed, the machine
 //! went down, the store was out of reach, the disk was full.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -10,6 +9,7 @@ use singer_core::{Error, Result};
 
 use super::{Fault, Kind, Outcome, StageEnd, Summary, index, keys, record, work};
 use crate::live::Live;
+use crate::rejects::{CLEARED, REPLAYED};
 use crate::session::Session;
 use crate::state::Version;
 
@@ -60,8 +60,8 @@ async fn from_folder(
     };
     let mut files = vec![keys::LOG];
     // Rejects that were stored may have been replayed or cleared since: they are not opened again.
-    let is_stored = known.is_some() && there.iter().any(|object| is_rejects(&object.key));
-    if !is_stored {
+    let is_settled = there.iter().any(|object| is_settled(&object.key));
+    if known.is_none() || !is_settled {
         files.push(keys::REJECTS);
     }
     let is_new = known.is_none();
@@ -69,7 +69,9 @@ async fn from_folder(
         (Some(summary), _) => summary,
         // Another machine wrote that it died, and could not know of its rejects.
         (None, Some(mut known)) if known.outcome == Outcome::Died => {
-            known.rejects = known.rejects.max(count_lines(&folder.join(keys::REJECTS)));
+            known.rejects = known
+                .rejects
+                .max(record::count_lines(&folder.join(keys::REJECTS)).await);
             known
         }
         (None, Some(known)) => known,
@@ -101,7 +103,7 @@ async fn from_live(session: &Session, pipeline: &str, live: &Live) -> Result<Opt
         let summary = died(session, pipeline, &live.run, &folder, Some(live)).await?;
         let key = keys::of_run(pipeline, &live.run, keys::SUMMARY);
         session.store.put(&key, record::to_bytes(&summary)?).await?;
-        index::add(session, &summary).await?;
+        index::add(session, &summary, None).await?;
         tracing::warn!(
             pipeline,
             run = live.run,
@@ -171,7 +173,7 @@ async fn died(
         warnings: Vec::new(),
         stages,
         streams: live.map_or_else(Default::default, |live| live.streams.clone()),
-        rejects: count_lines(&folder.join(keys::REJECTS)),
+        rejects: record::count_lines(&folder.join(keys::REJECTS)).await,
         state_before,
         state_after,
     })
@@ -230,26 +232,7 @@ fn last_change(folder: &Path) -> Option<DateTime<Utc>> {
     entries.filter_map(changed).max().map(DateTime::from)
 }
 
-/// The whole lines of a file; none if it is not there.
-fn count_lines(file: &Path) -> u64 {
-    let Ok(file) = std::fs::File::open(file) else {
-        return 0;
-    };
-    let mut reader = BufReader::with_capacity(1 << 16, file);
-    let mut lines = 0;
-    while let Ok(piece) = reader.fill_buf() {
-        if piece.is_empty() {
-            break;
-        }
-        lines += memchr::memchr_iter(b'\n', piece).count() as u64;
-        let length = piece.len();
-        reader.consume(length);
-    }
-    lines
-}
-
-fn is_rejects(key: &str) -> bool {
-    key.rsplit('/')
-        .next()
-        .is_some_and(|name| name.starts_with("rejects"))
+/// Whether an object holds rejects that were open once.
+fn is_settled(key: &str) -> bool {
+    key.ends_with(REPLAYED) || key.ends_with(CLEARED)
 }
