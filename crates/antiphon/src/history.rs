@@ -12,6 +12,7 @@ use singer_core::Result;
 
 use crate::session::Session;
 
+mod amount;
 mod find;
 mod index;
 pub(crate) mod keys;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use singer_core::nearest::nearest;
 use singer_core::{Error, Result, SecretSource};
 
-mod duration;
+pub(crate) mod duration;
 mod inline;
 pub(crate) mod keys;
 mod notifier;
