@@ -518,7 +518,12 @@ mod tests {
         );
         let python = r#"{"streams": [{"stream": "a", "metadata": [{"breadcrumb": [], "metadata": {"x": 1}}]}]}"#;
         assert_eq!(
-            set(python, &Place::FieldMetadata("b".to_owned()), "selected", json!(true)),
+            set(
+                python,
+                &Place::FieldMetadata("b".to_owned()),
+                "selected",
+                json!(true)
+            ),
             r#"{"streams": [{"stream": "a", "metadata": [{"breadcrumb": [], "metadata": {"x": 1}}, {"breadcrumb": ["properties", "b"], "metadata": {"selected": true}}]}]}"#
         );
         assert_eq!(
@@ -534,11 +539,21 @@ mod tests {
             {"breadcrumb": ["properties", "b"], "metadata": {}}
         ]}]});
         let text = serde_json::to_string_pretty(&value).unwrap();
-        let added = set(&text, &Place::FieldMetadata("c".to_owned()), "selected", json!(false));
+        let added = set(
+            &text,
+            &Place::FieldMetadata("c".to_owned()),
+            "selected",
+            json!(false),
+        );
         let list = value["streams"][0]["metadata"].as_array_mut().unwrap();
         list.push(json!({"breadcrumb": ["properties", "c"], "metadata": {"selected": false}}));
         assert_eq!(added, serde_json::to_string_pretty(&value).unwrap());
-        let added = set(&added, &Place::FieldMetadata("b".to_owned()), "x", json!(["y", {}]));
+        let added = set(
+            &added,
+            &Place::FieldMetadata("b".to_owned()),
+            "x",
+            json!(["y", {}]),
+        );
         value["streams"][0]["metadata"][1]["metadata"]["x"] = json!(["y", {}]);
         assert_eq!(added, serde_json::to_string_pretty(&value).unwrap());
         let added = set(&added, &Place::Entry, "replication_key", json!("b"));
@@ -561,7 +576,16 @@ mod tests {
     #[test]
     fn broken_and_bottomless_texts_are_errors() {
         let deep = "[".repeat(100_000);
-        for text in ["", "{", "{\"a\" 1}", "[1,]", "{} x", deep.as_str(), "{1:2}", "[1 2]"] {
+        for text in [
+            "",
+            "{",
+            "{\"a\" 1}",
+            "[1,]",
+            "{} x",
+            deep.as_str(),
+            "{1:2}",
+            "[1 2]",
+        ] {
             assert!(Document::parse(text).is_err());
         }
     }
