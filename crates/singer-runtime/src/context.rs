@@ -1,5 +1,6 @@
 //! What a connector gets from its process: the run's id, the clock, secrets, the wish to stop.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -25,6 +26,7 @@ struct Inner {
     user_agent: String,
     dry_run: DryRun,
     switches: Vec<String>,
+    report: Option<PathBuf>,
 }
 
 /// Whether the run only shows what it would do.
@@ -55,6 +57,7 @@ impl Context {
                 stop,
                 dry_run: DryRun::No,
                 switches: Vec::new(),
+                report: None,
             }),
         }
     }
@@ -80,6 +83,12 @@ impl Context {
     #[must_use]
     pub fn with_switches(self, switches: Vec<String>) -> Self {
         self.changed(|inner| inner.switches = switches)
+    }
+
+    /// The same context with the file that the run keeps its report in (see [`crate::report`]).
+    #[must_use]
+    pub(crate) fn with_report(self, path: PathBuf) -> Self {
+        self.changed(|inner| inner.report = Some(path))
     }
 
     /// The binary's name.
@@ -120,6 +129,11 @@ impl Context {
     /// Whether the run is to send no write (`--dry-run`).
     pub fn dry_run(&self) -> bool {
         self.inner.dry_run == DryRun::Yes
+    }
+
+    /// The file that the run keeps its report in, if one is wanted.
+    pub(crate) fn report(&self) -> Option<&Path> {
+        self.inner.report.as_deref()
     }
 
     /// Whether the command line had the switch of this setting (see [`crate::setting::Flag::Switch`]).

@@ -3,6 +3,7 @@
 //! Whoever moves records adds to [`Counters`], by the block or the batch, never by the record; a task
 //! of its own looks at them from time to time.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,12 +12,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::context::Context;
 use crate::program::Role;
 use crate::stdio;
 use progress::{Live, plain_line};
+use reporter::Reporter;
 
 mod metrics;
 mod progress;
+mod reporter;
 mod summary;
 
 /// How often the counters are printed as metric lines.
@@ -25,6 +29,9 @@ const METRICS_EVERY: Duration = Duration::from_secs(60);
 const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// How often progress is logged where there is no terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+
+/// How often the report file is brought up to date.
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,29 +195,49 @@ pub(crate) struct Monitor {
     run_id: String,
     began: Instant,
     streams: Arc<Mutex<Vec<Arc<Counters>>>>,
+    reporter: Option<Arc<Reporter>>,
     ended: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Monitor {
-    /// Starts to watch. Needs the runtime.
+    /// Starts to watch. Needs the runtime. A target says where it leaves its rejects.
     pub(crate) fn start(
         binary: &'static str,
         role: Role,
-        run_id: &str,
+        context: &Context,
         progress: Progress,
+        rejects_path: Option<PathBuf>,
     ) -> Self {
         let streams: Arc<Mutex<Vec<Arc<Counters>>>> = Arc::default();
+        let run_id = context.run_id();
+        let reporter = context.report().map(|path| {
+            let path = path.to_owned();
+            Arc::new(Reporter::new(path, binary, role, run_id, rejects_path))
+        });
         let (ended, end) = watch::channel(false);
-        let task = tokio::spawn(watch_counters(Arc::clone(&streams), progress, end));
+        let task = tokio::spawn(watch_counters(
+            Arc::clone(&streams),
+            reporter.clone(),
+            progress,
+            end,
+        ));
         Self {
             binary,
             role,
             run_id: run_id.to_owned(),
             began: Instant::now(),
             streams,
+            reporter,
             ended,
             task,
+        }
+    }
+
+    /// Notes the name that a stream has in messages and its schema, for the report.
+    pub(crate) fn describe(&self, id: &str, stream: &str, schema: &str) {
+        if let Some(reporter) = &self.reporter {
+            reporter.describe(id, stream, schema);
         }
     }
 
@@ -236,6 +263,9 @@ impl Monitor {
                 counters.end(status);
             }
         }
+        if let Some(reporter) = &self.reporter {
+            reporter.write(status.word(), &streams);
+        }
         let duration = self.began.elapsed();
         metrics::print_timer("sync", None, duration, status);
         summary::print(
@@ -257,6 +287,7 @@ fn lock(streams: &Mutex<Vec<Arc<Counters>>>) -> MutexGuard<'_, Vec<Arc<Counters>
 
 async fn watch_counters(
     streams: Arc<Mutex<Vec<Arc<Counters>>>>,
+    reporter: Option<Arc<Reporter>>,
     progress: Progress,
     mut end: watch::Receiver<bool>,
 ) {
@@ -267,15 +298,23 @@ async fn watch_counters(
         PLAIN_EVERY
     };
     let mut show = interval(period);
-    let mut report = interval(METRICS_EVERY);
+    let mut measure = interval(METRICS_EVERY);
+    let mut report = interval(REPORT_EVERY);
+    report.set_missed_tick_behavior(MissedTickBehavior::Delay);
     show.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // The first tick of an interval is at once, when there is nothing to see.
     show.tick().await;
-    report.tick().await;
+    measure.tick().await;
     loop {
         tokio::select! {
             _ = end.changed() => break,
-            _ = report.tick() => {
+            _ = report.tick(), if reporter.is_some() => {
+                if let Some(reporter) = &reporter {
+                    let streams = lock(&streams).clone();
+                    reporter.write(reporter::RUNNING, &streams);
+                }
+            }
+            _ = measure.tick() => {
                 for counters in at_work(&streams) {
                     metrics::print_counter(&counters);
                 }

@@ -16,6 +16,7 @@ use crate::context::{Context, DryRun};
 use crate::exit::{self, Ended};
 use crate::log;
 use crate::program::Program;
+use crate::report;
 use crate::signal;
 use crate::stdio;
 use crate::stop::Stop;
@@ -100,6 +101,9 @@ where
         .with_dry_run(dry_run);
     if let Some(user_agent) = config.text("user_agent") {
         context = context.with_user_agent(user_agent);
+    }
+    if let Some(path) = report::wanted() {
+        context = context.with_report(path);
     }
     tracing::debug!(
         run_id = context.run_id(),

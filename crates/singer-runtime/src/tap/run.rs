@@ -301,7 +301,7 @@ impl Session {
     ) -> anyhow::Result<Ended> {
         let (plans, failures) = wishes.plans(&*tap, &self.config, &self.context).await?;
         let planned = plans.len();
-        let monitor = Monitor::start(T::NAME, Role::Tap, self.context.run_id(), self.progress);
+        let monitor = Monitor::start(T::NAME, Role::Tap, &self.context, self.progress, None);
         for failure in &failures {
             failure.log();
             monitor.stream(&failure.stream).end(Status::Failed);
@@ -350,10 +350,12 @@ impl Session {
                 Replication::Incremental { key, .. } => vec![key.clone()],
                 Replication::FullTable { .. } => Vec::new(),
             };
+            let schema = plan.schema.to_string();
+            monitor.describe(&plan.id, &plan.stream, &schema);
             write_schema(
                 &mut schemas,
                 &plan.stream,
-                &plan.schema.to_string(),
+                &schema,
                 &plan.key_properties,
                 &bookmark_properties,
             );

@@ -111,8 +111,14 @@ impl Job {
         }
         let connect = T::connect(config, context.clone());
         let target = Arc::new(unless_stopped(context.stop(), connect).await?);
+        let monitor = Monitor::start(
+            T::NAME,
+            Role::Target,
+            &context,
+            self.progress,
+            std::path::absolute(&rejects_path).ok(),
+        );
         let rejects = Rejects::new(rejects_path, context.run_id(), context.clock().clone());
-        let monitor = Monitor::start(T::NAME, Role::Target, context.run_id(), self.progress);
         let shared = Arc::new(Shared::new(
             context,
             self.options,

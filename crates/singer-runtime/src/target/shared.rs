@@ -136,6 +136,14 @@ impl Shared {
         Some(Arc::new(Handle::new(counters)))
     }
 
+    /// Notes the schema of a stream for the report.
+    pub(crate) fn describe(&self, stream: &str, schema: &str) {
+        let monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(monitor) = &*monitor {
+            monitor.describe(stream, stream, schema);
+        }
+    }
+
     /// Takes the monitor, to end it.
     pub(crate) fn take_monitor(&self) -> Option<Monitor> {
         let mut monitor = self.monitor.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,6 +10,7 @@ use singer_core::catalog::Entry;
 use singer_core::state::State;
 
 use super::*;
+use crate::context::Context;
 use crate::monitor::{Monitor, Progress};
 use crate::program::Role;
 use crate::stdio::PipeEnd;
@@ -52,7 +53,13 @@ impl Fixture {
             },
             end,
             written,
-            monitor: Monitor::start("tap-x", Role::Tap, "run", Progress::Never),
+            monitor: Monitor::start(
+                "tap-x",
+                Role::Tap,
+                &Context::for_tests("tap-x"),
+                Progress::Never,
+                None,
+            ),
         }
     }
 

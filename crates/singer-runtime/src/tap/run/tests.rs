@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::*;
 use crate::cli::{self, Request};
 use crate::clock::Clock;
+use crate::report::Report;
 use crate::setting::{Setting, Settings, Shape};
 use crate::stop::Reason;
 use crate::tap::Output;
@@ -434,4 +435,34 @@ async fn a_check_plans_what_would_be_read() {
     let catalog = Temporary::new("check.json", r#"{"streams":[{"tap_stream_id":"shut"}]}"#);
     let shut = ran(&["--check", "--catalog", catalog.path()], streams).await;
     assert_eq!((shut.code, shut.lines.len()), (exit::FAILED, 0));
+}
+
+#[tokio::test]
+async fn a_failed_run_leaves_its_report_for_whoever_wants_one() {
+    let streams = json!([{"id": "db.a", "rows": 3}, {"id": "b", "rows": 2, "then": "rejected"}]);
+    let (mut start, _) = start(&["--select", "*"], streams);
+    let folder = Temporary::new("reported.json", "");
+    start.context = start.context.with_report(folder.path().into());
+    let run_id = start.context.run_id().to_owned();
+    run::<Scripted>(start, Written::default())
+        .await
+        .unwrap_err();
+    let report = Report::read(folder.path().as_ref()).unwrap();
+    assert_eq!(
+        [&report.binary, &report.role, &report.run_id, &report.status],
+        ["tap-scripted", "tap", &run_id, "failed"]
+    );
+    let told = |id: &str| {
+        let stream = &report.streams[id];
+        (
+            stream.records,
+            stream.status.as_str(),
+            stream.stream.as_str(),
+        )
+    };
+    assert_eq!(told("db.a"), (3, "succeeded", "db.a"));
+    // What was not handed over was not read, as far as anybody behind the pipe knows.
+    assert_eq!(told("b"), (0, "failed", "b"));
+    assert!(report.streams["b"].schema.is_some());
+    assert_eq!(report.streams["b"].schema, report.streams["db.a"].schema);
 }

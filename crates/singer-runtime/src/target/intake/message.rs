@@ -64,6 +64,7 @@ impl<W: Writer> Intake<W> {
                 key_properties,
                 bookmark_properties,
             } => {
+                self.shared.describe(&stream, schema);
                 let schema = Schema::new(schema, key_properties, bookmark_properties)
                     .map_err(|error| error.at(format_args!("stream `{stream}`")))?;
                 self.schema(&stream, schema, Origin::Message)?;

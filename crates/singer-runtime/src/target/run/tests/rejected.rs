@@ -174,3 +174,25 @@ async fn a_version_that_lost_records_to_the_rejects_file_does_not_act() {
             .any(|line| line.starts_with("activate"))
     );
 }
+
+#[tokio::test]
+async fn the_report_tells_what_was_sent_and_refused_and_where_that_stands() {
+    let mut trial = Trial::new(World {
+        answer: Box::new(|_| Answer::Refused(vec![2], Verdict::Rejected)),
+        ..World::default()
+    });
+    let path = trial.folder.path("target.report.json");
+    trial.context = trial.context.with_report(path.clone());
+    let records: String = (1..=3).map(|id| record("a", id)).collect();
+    trial.run(&(schema("a") + &records)).await;
+    let report = crate::report::Report::read(&path).unwrap();
+    assert_eq!(
+        (report.role.as_str(), report.status.as_str()),
+        ("target", "succeeded")
+    );
+    assert_eq!(report.rejects_path, Some(trial.rejects_path()));
+    let stream = &report.streams["a"];
+    assert_eq!((stream.records, stream.sent, stream.rejected), (3, 2, 1));
+    assert_eq!(stream.stream, "a");
+    assert!(stream.schema.is_some());
+}
