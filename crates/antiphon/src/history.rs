@@ -29,6 +29,7 @@ mod work;
 pub(crate) use list::ListArguments;
 pub(crate) use logs::LogsArguments;
 pub(crate) use show::HistoryArguments;
+pub(crate) use work::Scratch;
 
 /// A run from its start to its end, as `runs/<run>/summary.json` has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -204,6 +205,38 @@ pub(crate) fn begin_work(
 /// A new id for a run of this machine: the time in UTC, then what makes it unique.
 pub(crate) fn new_run(session: &Session) -> String {
     work::new_run(session.clock().now())
+}
+
+/// When a run started, by its id; `None` if it is no id of ours.
+pub(crate) fn started_at(run: &str) -> Option<DateTime<Utc>> {
+    work::started_at(run)
+}
+
+/// Makes a folder for the files of a command, beside the work folders of the pipeline's runs; the name starts
+/// with a dot.
+pub(crate) fn scratch(
+    session: &Session,
+    pipeline: &str,
+    name: &str,
+    kind: Kind,
+) -> Result<Scratch> {
+    Scratch::make(&session.project.store.work, pipeline, name, kind)
+}
+
+/// Notes in the index how many rejects of some runs are open. To be called under the lease.
+pub(crate) async fn set_open(
+    session: &Session,
+    pipeline: &str,
+    open: &[(String, u64)],
+) -> Result<()> {
+    if open.is_empty() {
+        return Ok(());
+    }
+    let mut index = index::load(session, pipeline).await?;
+    for (run, open) in open {
+        index.set_open(run, *open);
+    }
+    index::save(session, pipeline, &index).await
 }
 
 /// Stores a run that has ended: log and rejects first, then its summary, then the index. `work` is the run's

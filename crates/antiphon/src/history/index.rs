@@ -6,6 +6,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use singer_core::{Error, Result};
 
 use super::{Brief, INDEX_RUNS, Index, Kind, Summary, keys};
+use crate::rejects::Counter;
 use crate::session::Session;
 
 /// How many summaries are read side by side.
@@ -81,15 +82,15 @@ pub(super) async fn rebuild(session: &Session, pipeline: &str) -> Result<Index> 
     Ok(index)
 }
 
-/// The whole lines of an object.
-pub(crate) async fn count_lines(session: &Session, key: &str) -> Result<u64> {
-    let mut lines = 0;
+/// The lines of an object.
+async fn count_lines(session: &Session, key: &str) -> Result<u64> {
+    let mut counter = Counter::default();
     if let Some(mut pieces) = session.store.read(key).await? {
         while let Some(piece) = pieces.try_next().await? {
-            lines += memchr::memchr_iter(b'\n', &piece).count() as u64;
+            counter.push(&piece);
         }
     }
-    Ok(lines)
+    Ok(counter.lines())
 }
 
 /// Reads the summaries of runs, the newest (the last of `runs`) first. One that is broken is named and left

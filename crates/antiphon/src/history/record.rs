@@ -6,9 +6,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use singer_core::{Error, Result};
+use singer_runtime::exit;
 use tokio::io::AsyncReadExt;
 
 use super::{Summary, index, keys, work};
+use crate::rejects::Counter;
 use crate::session::Session;
 
 /// Stores the log, the rejects, the summary, the index; then removes the work folder.
@@ -22,8 +24,17 @@ pub(super) async fn record(session: &Session, summary: &Summary, folder: &Path) 
     let stored = store(session, summary, bytes, folder, &[keys::LOG, keys::REJECTS]).await;
     if stored.is_err() {
         work::give_up(folder);
+        return stored;
     }
-    stored
+    if let Err(error) = crate::rejects::settle_replay(session, summary).await {
+        let error = exit::summary_line(&error.into());
+        tracing::warn!(
+            pipeline = summary.pipeline,
+            error,
+            "the rejects that were replayed stay open"
+        );
+    }
+    Ok(())
 }
 
 /// The summary that a run left in its work folder, if it came to its end.
@@ -98,16 +109,15 @@ pub(super) fn to_bytes(summary: &Summary) -> Result<Bytes> {
     Ok(Bytes::from(bytes))
 }
 
-/// The whole lines of a file; none if it is not there.
+/// The lines of a file; none if it is not there.
 pub(super) async fn count_lines(file: &Path) -> u64 {
     let Ok(mut file) = tokio::fs::File::open(file).await else {
         return 0;
     };
     let mut piece = vec![0; 1 << 16];
-    let mut lines = 0;
+    let mut counter = Counter::default();
     while let Ok(length @ 1..) = file.read(&mut piece).await {
-        let piece = piece.get(..length).unwrap_or_default();
-        lines += memchr::memchr_iter(b'\n', piece).count() as u64;
+        counter.push(piece.get(..length).unwrap_or_default());
     }
-    lines
+    counter.lines()
 }

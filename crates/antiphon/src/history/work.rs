@@ -6,6 +6,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -65,35 +66,43 @@ pub(super) fn folder(work: &Path, pipeline: &str, run: &str) -> PathBuf {
 /// Makes the folder of a run. It appears with the identity in it or not at all.
 pub(super) fn begin(work: &Path, pipeline: &str, run: &str, kind: Kind) -> Result<PathBuf> {
     let folder = folder(work, pipeline, run);
-    let made = || -> io::Result<()> {
-        let parent = work.join(pipeline);
-        // Logs and configs of a run are its owner's alone.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&parent)?;
-        let new = parent.join(format!("{NEW}{run}"));
-        DirBuilder::new().mode(0o700).create(&new)?;
-        let pid = std::process::id();
-        let process = lock::process_identity(pid);
-        let runner = Runner {
-            pid,
-            process,
-            host: host_name(),
-            kind,
-        };
-        fs::write(new.join(PROCESS), serde_json::to_vec(&runner)?)?;
-        fs::rename(&new, &folder)
-    };
-    made().map_err(|error| {
-        Error::internal(format!(
-            "cannot make the work folder `{}`",
-            folder.display()
-        ))
-        .with_source(error)
-        .with_hint("`work` in `[store]` says where runs keep their files on this machine")
-    })?;
+    make(&folder, kind).map_err(|error| cannot_make(&folder, error))?;
     Ok(folder)
+}
+
+fn make(folder: &Path, kind: Kind) -> io::Result<()> {
+    let parent = folder.parent().unwrap_or(Path::new("."));
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    // Logs and configs of a run are its owner's alone.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(parent)?;
+    let pid = std::process::id();
+    let new = parent.join(format!("{NEW}{pid}-{name}"));
+    DirBuilder::new().recursive(true).mode(0o700).create(&new)?;
+    let process = lock::process_identity(pid);
+    let runner = Runner {
+        pid,
+        process,
+        host: host_name(),
+        kind,
+    };
+    fs::write(new.join(PROCESS), serde_json::to_vec(&runner)?)?;
+    let renamed = fs::rename(&new, folder);
+    if renamed.is_err() {
+        drop(fs::remove_dir_all(&new));
+    }
+    renamed
+}
+
+fn cannot_make(folder: &Path, error: io::Error) -> Error {
+    Error::internal(format!(
+        "cannot make the work folder `{}`",
+        folder.display()
+    ))
+    .with_source(error)
+    .with_hint("`work` in `[store]` says where runs keep their files on this machine")
 }
 
 /// What a folder is called until it is whole.
@@ -146,7 +155,7 @@ fn host_name() -> String {
     }
 }
 
-/// Removes what was being made or removed when a process died.
+/// Removes what was being made, used or removed when a process died.
 pub(super) fn sweep(work: &Path, pipeline: &str) {
     let Ok(entries) = fs::read_dir(work.join(pipeline)) else {
         return;
@@ -154,10 +163,89 @@ pub(super) fn sweep(work: &Path, pipeline: &str) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_left = name.starts_with(GONE) || name.starts_with(NEW);
-        if is_left && !is_alive(&entry.path()) {
+        let is_gone = name.starts_with(GONE);
+        let is_left = name.starts_with('.') && (is_gone || !is_alive(&entry.path()));
+        // One that is just being made has no identity in it yet.
+        let is_settled = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > SETTLED));
+        if is_left && (is_gone || is_settled) {
             // What cannot be removed now may be the next time.
             drop(fs::remove_dir_all(entry.path()));
+        }
+    }
+}
+
+/// How old a folder without an identity is before it is taken for one that nobody makes any more.
+const SETTLED: Duration = Duration::from_secs(60);
+
+fn is_taken(error: &io::Error) -> bool {
+    let kind = error.kind();
+    kind == ErrorKind::DirectoryNotEmpty || kind == ErrorKind::AlreadyExists
+}
+
+/// A folder of a command, beside those of the runs; removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    path: PathBuf,
+    is_borrowed: bool,
+}
+
+impl Scratch {
+    /// Makes a folder whose name only one process can have at a time.
+    ///
+    /// # Errors
+    /// Of kind `Transient` if another process has it.
+    pub(super) fn make(work: &Path, pipeline: &str, name: &str, kind: Kind) -> Result<Self> {
+        let path = work.join(pipeline).join(name);
+        for _ in 0..2 {
+            let Err(error) = make(&path, kind) else {
+                return Ok(Self {
+                    path,
+                    is_borrowed: false,
+                });
+            };
+            if !is_taken(&error) {
+                return Err(cannot_make(&path, error));
+            }
+            if is_alive(&path) {
+                break;
+            }
+            remove(&path).map_err(|error| cannot_make(&path, error))?;
+        }
+        Err(Error::transient(format!(
+            "another process is at work in `{}`",
+            path.display()
+        ))
+        .with_hint("try again when it has ended"))
+    }
+
+    /// The folder that this process has made under a name, if it has.
+    pub(crate) fn of_this_process(
+        session: &crate::session::Session,
+        pipeline: &str,
+        name: &str,
+    ) -> Option<Self> {
+        let path = session.project.store.work.join(pipeline).join(name);
+        let is_ours = runner(&path)?.pid == std::process::id();
+        is_ours.then_some(Self {
+            path,
+            is_borrowed: true,
+        })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.is_borrowed {
+            // What cannot be removed is swept by a later run.
+            drop(remove(&self.path));
         }
     }
 }
