@@ -119,6 +119,10 @@ fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => return usage(&error),
     };
     let Arguments { command, common } = arguments;
+    // It must start at once, and hear no signal: no log, no runtime.
+    if let Command::Guard(arguments) = &command {
+        return ExitCode::from(run::guard::watch(arguments));
+    }
     let options = log::Options {
         format: match common.log_format {
             LogFormat::Text => log::Format::Text,
@@ -151,7 +155,7 @@ async fn dispatch(command: Command, file: Option<PathBuf>, context: Context) -> 
         Command::Check(arguments) => check::run(context, arguments).await,
         Command::New(arguments) => new::run(context, file, arguments).await,
         Command::Tally(arguments) => tally::run(context, arguments).await,
-        Command::Guard(arguments) => run::guard::run(context, arguments).await,
+        Command::Guard(arguments) => Ok(run::guard::watch(&arguments)),
     }
 }
 
