@@ -42,7 +42,7 @@ pub(crate) fn watch(arguments: &Arguments) -> u8 {
     let _gone = killpg(getpgrp(), Signal::SIGTERM);
     let _gone = killpg(getpgrp(), Signal::SIGCONT);
     let deadline = Instant::now() + Duration::from_millis(arguments.grace);
-    while Instant::now() < deadline && has_members(getpgrp()) {
+    while Instant::now() < deadline && has_members_besides(getpgrp(), getpid()) {
         std::thread::sleep(PAUSE);
     }
     let _gone = killpg(getpgrp(), Signal::SIGKILL);
@@ -60,15 +60,14 @@ fn wait_for_the_end() {
     while let Ok(1) = stdin.read(&mut byte) {}
 }
 
-/// Whether a group has a living member besides this process; where the system does not tell, it has.
-pub(super) fn has_members(group: Pid) -> bool {
+/// Whether a group has a living member besides its guard; where the system does not tell, it has.
+pub(super) fn has_members_besides(group: Pid, guard: Pid) -> bool {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return true;
     };
-    let own = getpid().as_raw();
     entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|process| *process != own)
+        .filter(|process| *process != guard.as_raw())
         .filter_map(|process| std::fs::read_to_string(format!("/proc/{process}/stat")).ok())
         .any(|stat| is_member(&stat, group.as_raw()))
 }
