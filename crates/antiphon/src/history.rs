@@ -202,6 +202,11 @@ pub(crate) fn begin_work(
     work::begin(&session.project.store.work, pipeline, run, kind)
 }
 
+/// The name of the machine on which a run works, by its work folder.
+pub(crate) fn host(work: &Path) -> String {
+    work::host(work)
+}
+
 /// A new id for a run of this machine: the time in UTC, then what makes it unique.
 pub(crate) fn new_run(session: &Session) -> String {
     work::new_run(session.clock().now())

@@ -19,7 +19,6 @@ use tokio::time::Instant;
 use crate::history::StageEnd;
 use crate::live::{Display, LiveStage};
 use crate::lock::Lease;
-use crate::report::Watcher;
 use crate::run::ends::{self, Blame, End, How};
 use crate::run::group::{Group, signal_stage};
 use crate::run::intake::Intake;
@@ -64,7 +63,6 @@ pub(super) struct Attempt<'a> {
     pub(super) number: u32,
     pub(super) launches: &'a [Launch],
     pub(super) surroundings: Surroundings<'a>,
-    pub(super) watcher: &'a Watcher,
     /// None where nothing is stored.
     pub(super) lease: Option<&'a Lease>,
     pub(super) deadline: Option<Instant>,
@@ -84,7 +82,7 @@ impl Attempt<'_> {
             stage: RUNNER.to_owned(),
             error,
         };
-        let group = Group::start(self.pipeline.grace).await.map_err(own)?;
+        let mut group = Group::start(self.pipeline.grace).await.map_err(own)?;
         if let (Some(lease), Some(identity)) = (self.lease, group.identity())
             && let Err(error) = lease.note_group(Some(identity)).await
         {
@@ -115,11 +113,11 @@ impl Attempt<'_> {
                     .await;
             }
         };
-        let mut supervisor = Supervisor::new(self, &group, started.stages, display);
+        let mut supervisor = Supervisor::new(self, group, started.stages, display);
         let waiting = supervisor.wait(trouble, ended_in);
         // The states are read while the stages are waited for, in one task: no line overtakes another.
         future::join(Box::pin(reading), Box::pin(waiting)).await;
-        Ok(supervisor.close(group).await)
+        Ok(supervisor.close().await)
     }
 }
 
@@ -145,7 +143,7 @@ struct Watched {
 /// Waits for the stages of an attempt, and ends them.
 struct Supervisor<'a> {
     attempt: &'a Attempt<'a>,
-    group: &'a Group,
+    group: Group,
     display: Option<&'a Display>,
     watched: Vec<Watched>,
     cause: Option<Cause>,
@@ -157,7 +155,7 @@ struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     fn new(
         attempt: &'a Attempt<'a>,
-        group: &'a Group,
+        group: Group,
         stages: Vec<Stage>,
         display: Option<&'a Display>,
     ) -> Self {
@@ -258,6 +256,7 @@ impl<'a> Supervisor<'a> {
             ),
         };
         self.attempt
+            .surroundings
             .watcher
             .note(&format!("ending the stages with {signal}: {why}"));
         self.cause = Some(cause);
@@ -295,6 +294,7 @@ impl<'a> Supervisor<'a> {
         if self.kill_at.is_some_and(|at| at <= now) {
             self.kill_at = None;
             self.attempt
+                .surroundings
                 .watcher
                 .note("killing the stages: they did not end within the `grace`");
             self.signal_all(Signal::SIGKILL);
@@ -306,7 +306,7 @@ impl<'a> Supervisor<'a> {
             };
             watched.asked = true;
             watched.due = (signal == Signal::SIGTERM).then(|| (now + grace, Signal::SIGKILL));
-            self.attempt.watcher.note(&format!(
+            self.attempt.surroundings.watcher.note(&format!(
                 "ending `{}` with {signal}: nobody reads what it writes any more",
                 watched.stage.label
             ));
@@ -315,7 +315,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Hears the stages out, ends what they left behind, finds whom to blame.
-    async fn close(mut self, group: Group) -> Attempted {
+    async fn close(mut self) -> Attempted {
         let mut listeners: Vec<JoinHandle<()>> = self
             .watched
             .iter_mut()
@@ -325,13 +325,13 @@ impl<'a> Supervisor<'a> {
             self.warnings.push(
                 "a stage left a process behind that held its stderr open: it was ended".to_owned(),
             );
-            group.signal(Signal::SIGTERM);
+            self.group.signal(Signal::SIGTERM);
             let deadline = Instant::now() + self.attempt.pipeline.grace.min(PATIENCE);
-            while Instant::now() < deadline && group.has_members() {
+            while Instant::now() < deadline && self.group.has_members() {
                 tokio::time::sleep(REST / 10).await;
             }
         }
-        group.end().await;
+        self.group.end().await;
         if !hear_out(&mut listeners).await {
             // It has left the group too, and nobody waits for it.
             listeners.iter().for_each(JoinHandle::abort);
@@ -339,8 +339,8 @@ impl<'a> Supervisor<'a> {
         self.judge()
     }
 
-    fn judge(self) -> Attempted {
-        let mut warnings = self.warnings;
+    fn judge(&mut self) -> Attempted {
+        let mut warnings = std::mem::take(&mut self.warnings);
         let last = self.watched.len().saturating_sub(1);
         let ends: Vec<End> = self
             .watched
@@ -373,11 +373,15 @@ impl<'a> Supervisor<'a> {
             let label = self.watched[blame.stage].stage.label.clone();
             (blame, label, ends[blame.stage].how)
         });
-        let stage_ends = self.watched.iter().zip(&ends).map(|(watched, end)| StageEnd {
-            label: watched.stage.label.clone(),
-            exec: watched.stage.exec.clone(),
-            ended: end.how.words(),
-        });
+        let stage_ends = self
+            .watched
+            .iter()
+            .zip(&ends)
+            .map(|(watched, end)| StageEnd {
+                label: watched.stage.label.clone(),
+                exec: watched.stage.exec.clone(),
+                ended: end.how.words(),
+            });
         Attempted {
             ends: stage_ends.collect(),
             blame,
@@ -392,7 +396,7 @@ impl<'a> Supervisor<'a> {
 
 impl Attempt<'_> {
     fn says_broken_pipe(&self, watched: &Watched) -> bool {
-        let words = self.watcher.last_words(&watched.stage.label);
+        let words = self.surroundings.watcher.last_words(&watched.stage.label);
         // Our counting stage ends without a word when its reader has gone.
         words.is_broken_pipe || (watched.stage.label == TALLY && words.message.is_empty())
     }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use singer_core::number;
-use singer_core::value::time::{parse_date, parse_timestamp};
 use singer_core::value::is_number;
+use singer_core::value::time::{parse_date, parse_timestamp};
 
 /// What is odd about a state, seen from the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]

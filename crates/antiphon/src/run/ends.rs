@@ -310,7 +310,11 @@ mod tests {
                 None,
             ),
             ("alone", vec![target(0, How::Code(2))], failed(0)),
-            ("alone, without a reader", vec![target(0, SIGPIPE)], failed(0)),
+            (
+                "alone, without a reader",
+                vec![target(0, SIGPIPE)],
+                failed(0),
+            ),
         ];
         for (name, ends, expected) in cases {
             assert_eq!(blame(&ends), expected, "{name}");

@@ -85,7 +85,7 @@ impl Group {
     }
 
     /// Ends the guard and whatever else is left, without a word.
-    pub(super) async fn end(mut self) {
+    pub(super) async fn end(&mut self) {
         report(killpg(self.leader, Signal::SIGKILL), Signal::SIGKILL);
         if let Err(error) = self.guard.wait().await {
             tracing::debug!(%error, "cannot wait for the guard");

@@ -110,7 +110,8 @@ impl Intake {
             let chunk = match chunk {
                 Ok(chunk) => chunk,
                 Err(error) => {
-                    let error = Error::internal("cannot read the target's stdout").with_source(error);
+                    let error =
+                        Error::internal("cannot read the target's stdout").with_source(error);
                     self.fail(Trouble::Store(error), trouble);
                     break;
                 }
@@ -150,13 +151,17 @@ impl Intake {
             Found::Other => {
                 self.ignored += 1;
                 if self.ignored == 1 {
-                    tracing::warn!("the target printed a line that is no state; such lines are ignored");
+                    tracing::warn!(
+                        "the target printed a line that is no state; such lines are ignored"
+                    );
                 }
                 return;
             }
         };
         if self.states_are == StatesAre::Ignored {
-            self.warn_once("a replay moves no bookmark: a state that the target printed was ignored");
+            self.warn_once(
+                "a replay moves no bookmark: a state that the target printed was ignored",
+            );
             return;
         }
         match &self.trouble {
@@ -317,7 +322,10 @@ fn find_state(line: &[u8]) -> Found<'_> {
         Some(value) if is("STATE") => value.get(),
         _ if is("STATE") => "null",
         // A target that echoes its input prints no states.
-        _ if ["RECORD", "SCHEMA", "ACTIVATE_VERSION", "BATCH"].into_iter().any(is) => {
+        _ if ["RECORD", "SCHEMA", "ACTIVATE_VERSION", "BATCH"]
+            .into_iter()
+            .any(is) =>
+        {
             return Found::Other;
         }
         _ => text,
@@ -338,15 +346,24 @@ mod tests {
     fn a_state_is_an_object_or_the_value_of_a_state_message() {
         let state = |text: &'static str| Found::State(text);
         for (line, found) in [
-            (r#"{"bookmarks":{"a":1}}"#, state(r#"{"bookmarks":{"a":1}}"#)),
+            (
+                r#"{"bookmarks":{"a":1}}"#,
+                state(r#"{"bookmarks":{"a":1}}"#),
+            ),
             ("{\"a\": 1}\r", state(r#"{"a": 1}"#)),
-            (r#"{"type":"STATE","value":{"a":12345678901234567890.10}}"#, state(r#"{"a":12345678901234567890.10}"#)),
+            (
+                r#"{"type":"STATE","value":{"a":12345678901234567890.10}}"#,
+                state(r#"{"a":12345678901234567890.10}"#),
+            ),
             (r#"{"type":"state","value":{}}"#, Found::Nothing),
             (r#"{"type":"STATE","value":null}"#, Found::Nothing),
             (r#"{"type":"STATE"}"#, Found::Nothing),
             (r#"{"type":"STATE","value":[1]}"#, Found::Other),
             (r#"{"type":"RECORD","record":{}}"#, Found::Other),
-            (r#"{"type":"mine","value":{}}"#, state(r#"{"type":"mine","value":{}}"#)),
+            (
+                r#"{"type":"mine","value":{}}"#,
+                state(r#"{"type":"mine","value":{}}"#),
+            ),
             ("{ }", Found::Nothing),
             ("", Found::Nothing),
             ("  ", Found::Nothing),

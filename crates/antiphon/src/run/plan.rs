@@ -29,17 +29,20 @@ pub(super) struct Launch {
     /// As written in the project.
     pub(super) exec: String,
     pub(super) program: PathBuf,
+    /// Those that the runner gives.
     pub(super) args: Vec<OsString>,
+    /// Those of the project; they come last.
+    pub(super) own: Vec<OsString>,
 }
 
 /// All stages of a run, in the order of the pipe. The same for all its attempts but for the state.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) launches: Vec<Launch>,
+    launches: Vec<Launch>,
     /// On top of the runner's own variables.
     pub(super) environment: Vec<(String, Secret)>,
-    /// Where the tap's state goes before each attempt, if the run has one.
-    pub(super) state_file: Option<PathBuf>,
+    /// Where the tap's state goes before each attempt.
+    state_file: PathBuf,
 }
 
 /// Which stage cannot be started, and why.
@@ -99,19 +102,28 @@ impl Plan {
             })?;
             environment.push((name.clone(), value));
         }
-        let has_state = options.kind == Kind::Sync;
         Ok(Self {
             launches,
             environment,
-            state_file: has_state.then(|| work.join("state.json")),
+            state_file: work.join("state.json"),
         })
     }
-}
 
-/// Writes what the tap is to start from; gives the arguments for it.
-pub(super) fn state_arguments(file: &Path, state: &str) -> Result<[OsString; 2]> {
-    write_private(file, format!("{state}\n").as_bytes())?;
-    Ok(["--state".into(), file.into()])
+    /// The stages of an attempt that starts from a state, byte for byte.
+    pub(super) fn from_state(&self, state: Option<&str>) -> Result<Vec<Launch>, Unfit> {
+        let mut launches = self.launches.clone();
+        let tap = launches.first_mut().filter(|first| first.role == Role::Tap);
+        if let (Some(tap), Some(state)) = (tap, state) {
+            let bytes = format!("{state}\n");
+            write_private(&self.state_file, bytes.as_bytes()).map_err(|error| Unfit {
+                stage: RUNNER.to_owned(),
+                error,
+            })?;
+            tap.args
+                .extend(["--state".into(), self.state_file.clone().into()]);
+        }
+        Ok(launches)
+    }
 }
 
 /// Writes a file that its owner alone can read.
@@ -166,13 +178,13 @@ impl<'a> Maker<'a> {
                 }
             }
         }
-        args.extend(stage.args.iter().map(OsString::from));
         Ok(Launch {
             label: stage.label.clone(),
             role: stage.role,
             exec: stage.exec.clone(),
             program,
             args,
+            own: stage.args.iter().map(OsString::from).collect(),
         })
     }
 
@@ -225,9 +237,8 @@ impl<'a> Maker<'a> {
     }
 
     fn insert_tally(&self, launches: &mut Vec<Launch>) -> Result<(), Unfit> {
-        let ours = |launch: Option<&Launch>| {
-            launch.is_some_and(|launch| spec::is_ours(&launch.program))
-        };
+        let ours =
+            |launch: Option<&Launch>| launch.is_some_and(|launch| spec::is_ours(&launch.program));
         let wanted = match self.pipeline.count {
             Count::Metrics => false,
             Count::Lines => true,
@@ -249,6 +260,7 @@ impl<'a> Maker<'a> {
                 exec: RUNNER.to_owned(),
                 program,
                 args: vec![TALLY.into()],
+                own: Vec::new(),
             },
         );
         Ok(())

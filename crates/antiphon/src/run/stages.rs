@@ -128,6 +128,7 @@ fn spawn(
     let mut command = Command::new(&launch.program);
     command
         .args(&launch.args)
+        .args(&launch.own)
         .current_dir(surroundings.folder)
         .envs(
             surroundings
@@ -183,11 +184,8 @@ fn cannot_start(launch: &Launch, error: std::io::Error) -> Error {
         ),
         _ => (Kind::Internal, None),
     };
-    let error = Error::new(
-        kind,
-        format!("cannot start `{}`", launch.program.display()),
-    )
-    .with_source(error);
+    let error =
+        Error::new(kind, format!("cannot start `{}`", launch.program.display())).with_source(error);
     match hint {
         Some(hint) => error.with_hint(hint),
         None => error,
