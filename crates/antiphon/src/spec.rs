@@ -1,5 +1,5 @@
 //! `antiphon.toml`: what a project holds. Nothing but the file itself is read for it; programs and the files
-//! that stages need are looked at when a pipeline is run ([`Pipeline::check_files`]).
+//! that stages need are looked at when a pipeline is run ([`Pipeline::check_stage`]).
 //!
 //! Texts are taken as they stand: no `$VARIABLE` is put in. What is secret has forms of its own
 //! ([`SecretSource`]).
@@ -22,7 +22,7 @@ mod reader;
 pub(crate) mod schedule;
 mod sections;
 
-pub(crate) use programs::{Programs, find_program, is_ours};
+pub(crate) use programs::{find_program, is_ours};
 
 /// The file that is looked for when none is named.
 pub(crate) const FILE: &str = "antiphon.toml";

@@ -350,6 +350,7 @@ impl Once<'_> {
             rejects,
             state_before: None,
             state_after: intake.version,
+            select: self.options.select.clone(),
         }
     }
 

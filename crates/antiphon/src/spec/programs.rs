@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use singer_core::nearest::nearest;
 use singer_core::{Error, Result};
 
-use super::{ConfigSource, Pipeline, Stage};
+use super::{ConfigSource, Pipeline, Role, Stage};
 
 /// The binaries of this workspace that can be a stage.
 const OURS: [&str; 9] = [
@@ -34,14 +34,6 @@ const MAGIC: [[u8; 4]; 6] = [
     [0xcf, 0xfa, 0xed, 0xfe],
     [0xca, 0xfe, 0xba, 0xbe],
 ];
-
-/// The programs of a pipeline, all of them there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Programs {
-    pub(crate) tap: PathBuf,
-    pub(crate) maps: Vec<PathBuf>,
-    pub(crate) target: PathBuf,
-}
 
 /// Finds the program of a stage: a path counts from `folder`, a name is looked up in `PATH` and then
 /// beside this program itself.
@@ -68,35 +60,23 @@ pub(crate) fn is_ours(program: &Path) -> bool {
 }
 
 impl Pipeline {
-    /// Finds the programs of all stages and looks whether the files that they will be given are there
-    /// and are JSON. Done before a run and not when the file is read: one broken pipeline does not
-    /// stop the others.
+    /// Finds the program of a stage and looks whether the files that it will be given are there and are
+    /// JSON. Done before a run and not when the file is read: one broken pipeline does not stop the
+    /// others.
     ///
     /// # Errors
     /// Of kind `Config`: the stage, the path, what is wrong with it.
-    pub(crate) fn check_files(&self, folder: &Path) -> Result<Programs> {
-        let path = search_path();
-        let find = |stage: &Stage| find_among(stage, folder, &path);
-        let programs = Programs {
-            tap: find(&self.tap)?,
-            maps: self.maps.iter().map(find).collect::<Result<_>>()?,
-            target: find(&self.target)?,
-        };
-        if let Some(catalog) = &self.catalog {
-            check_json::<Catalog>(&self.tap.label, "catalog", catalog)?;
+    pub(crate) fn check_stage(&self, stage: &Stage, folder: &Path) -> Result<PathBuf> {
+        let program = find_program(stage, folder)?;
+        if let Some(catalog) = self.catalog.as_ref().filter(|_| stage.role == Role::Tap) {
+            check_json::<Catalog>(&stage.label, "catalog", catalog)?;
         }
-        for stage in [&self.tap]
-            .into_iter()
-            .chain(&self.maps)
-            .chain([&self.target])
-        {
-            for source in &stage.config {
-                if let ConfigSource::File(file) = source {
-                    check_json::<Object>(&stage.label, "config", file)?;
-                }
+        for source in &stage.config {
+            if let ConfigSource::File(file) = source {
+                check_json::<Object>(&stage.label, "config", file)?;
             }
         }
-        Ok(programs)
+        Ok(program)
     }
 }
 
