@@ -205,7 +205,7 @@ mod tests {
         ] {
             assert!(!is_backwards(before, now), "{before} {now}");
         }
-        assert!(is_backwards(r#""2024-01-02T10:00:00Z""#, r#""2024-01-01""#));
+        assert!(is_backwards(r#""2024-01-02T10:00:00Z""#, r#""2023-12-31""#));
         assert!(is_backwards(r#""row-0002""#, r#""row-0001""#));
     }
 
