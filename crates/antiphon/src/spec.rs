@@ -17,6 +17,7 @@ mod inline;
 pub(crate) mod keys;
 mod notifier;
 mod pipeline;
+mod place;
 mod programs;
 mod reader;
 pub(crate) mod schedule;

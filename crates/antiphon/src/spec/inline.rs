@@ -3,7 +3,8 @@
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
-use super::reader::{Node, Reader};
+use super::place::Node;
+use super::reader::Reader;
 
 /// The object; `None` if something in it has no JSON.
 pub(super) fn object<'a>(reader: &mut Reader<'a>, table: &'a DeTable<'a>) -> Option<Value> {

@@ -9,7 +9,8 @@ use singer_core::nearest::nearest;
 use toml::de::DeValue;
 
 use super::keys::{self, Key};
-use super::reader::{Node, Place, Reader, Table};
+use super::place::{Node, Place};
+use super::reader::{Reader, Table};
 use super::{Channel, MailTls, Notifier, Thresholds};
 
 /// The ways, and the keys that each has on its own.

@@ -9,7 +9,8 @@ use singer_core::nearest::nearest;
 use toml::de::DeValue;
 
 use super::keys::{self, Key};
-use super::reader::{Name, Node, Place, Reader, Table};
+use super::place::{Name, Node, Place};
+use super::reader::{Reader, Table};
 use super::{Backwards, ConfigSource, Count, LocalTime, Pipeline, Role, Stage, inline, schedule};
 
 /// The longest name of a pipeline: it becomes a folder, a systemd unit, a label of metrics.
@@ -17,13 +18,11 @@ const LONGEST_NAME: usize = 100;
 
 /// What a pipeline says besides its stages.
 #[derive(Debug, Clone)]
-pub(super) struct Settings<'a> {
+pub(super) struct Settings {
     schedule: Option<String>,
     local_time: LocalTime,
     timeout: Option<Duration>,
     grace: Duration,
-    /// Where `grace` was set, if it was.
-    grace_node: Option<&'a Node<'a>>,
     retries: u32,
     retry_wait: Duration,
     retry_on: Vec<i32>,
@@ -33,14 +32,13 @@ pub(super) struct Settings<'a> {
     environment: BTreeMap<String, SecretSource>,
 }
 
-impl Default for Settings<'_> {
+impl Default for Settings {
     fn default() -> Self {
         Self {
             schedule: None,
             local_time: LocalTime::Utc,
             timeout: None,
             grace: Duration::from_secs(30),
-            grace_node: None,
             retries: 2,
             retry_wait: Duration::from_secs(30),
             retry_on: Vec::new(),
@@ -59,7 +57,7 @@ pub(super) struct Pipelines<'n> {
     pub(super) notifiers: BTreeSet<&'n str>,
     /// Schedules that were found good: many pipelines share one.
     schedules: BTreeSet<String>,
-    /// The longest grace so far, and where it was set.
+    /// The longest grace so far.
     pub(super) longest_grace: Duration,
 }
 
@@ -77,7 +75,7 @@ impl<'n> Pipelines<'n> {
         &mut self,
         reader: &mut Reader<'a>,
         node: &'a Node<'a>,
-    ) -> Settings<'a> {
+    ) -> Settings {
         let Some(table) = reader.open_table(node, "a table") else {
             return Settings::default();
         };
@@ -101,7 +99,7 @@ impl<'n> Pipelines<'n> {
         reader: &mut Reader<'a>,
         name: &'a Name<'a>,
         node: &'a Node<'a>,
-        defaults: &Settings<'a>,
+        defaults: &Settings,
     ) -> Option<Pipeline> {
         check_name(reader, name);
         let table = reader.open_table(node, "a table")?;
@@ -150,8 +148,8 @@ impl<'n> Pipelines<'n> {
         &mut self,
         reader: &mut Reader<'a>,
         table: Table<'a>,
-        defaults: &Settings<'a>,
-    ) -> Settings<'a> {
+        defaults: &Settings,
+    ) -> Settings {
         let mut settings = defaults.clone();
         if let Some(node) = table.get("schedule") {
             settings.schedule = self.read_schedule(reader, node);
@@ -174,7 +172,6 @@ impl<'n> Pipelines<'n> {
             && let Some(grace) = reader.duration(node)
         {
             settings.grace = grace;
-            settings.grace_node = Some(node);
         }
         if let Some(retries) = table
             .get("retries")
@@ -237,7 +234,7 @@ impl<'n> Pipelines<'n> {
         }
         let text = reader.text(node)?;
         if !self.schedules.contains(text) {
-            if let Err(error) = schedule::parse(text) {
+            if let Err(error) = schedule::check(text) {
                 reader.fault_with_hint(
                     Place::Value(node),
                     format!("{{key}} is no schedule: {}", error.message()),

@@ -1,12 +1,13 @@
 //! From what a stage is called to the program that is run, and the files that it will read.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::error::Category;
+use serde_json::value::RawValue;
 use singer_core::nearest::nearest;
 use singer_core::{Error, Result};
 
@@ -69,11 +70,11 @@ impl Pipeline {
     pub(crate) fn check_stage(&self, stage: &Stage, folder: &Path) -> Result<PathBuf> {
         let program = find_program(stage, folder)?;
         if let Some(catalog) = self.catalog.as_ref().filter(|_| stage.role == Role::Tap) {
-            check_json::<Catalog>(&stage.label, "catalog", catalog)?;
+            check_json(&stage.label, Content::Catalog, catalog)?;
         }
         for source in &stage.config {
             if let ConfigSource::File(file) = source {
-                check_json::<Object>(&stage.label, "config", file)?;
+                check_json(&stage.label, Content::Config, file)?;
             }
         }
         Ok(program)
@@ -185,47 +186,47 @@ fn hinted(error: Error, exec: &str) -> Error {
     }
 }
 
-/// The least that a catalog is.
-#[derive(Deserialize)]
-struct Catalog {
-    #[serde(rename = "streams")]
-    _streams: Vec<IgnoredAny>,
+/// What a file is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Content {
+    Catalog,
+    Config,
 }
 
-/// The least that a config is.
-#[derive(Deserialize)]
-struct Object {}
-
-fn check_json<T: for<'de> Deserialize<'de>>(label: &str, what: &str, path: &Path) -> Result<()> {
-    let shown = path.display();
+fn check_json(label: &str, content: Content, path: &Path) -> Result<()> {
+    let what = match content {
+        Content::Catalog => "catalog",
+        Content::Config => "config",
+    };
+    let subject = format!(
+        "cannot read the {what} of stage `{label}`: `{}`",
+        path.display()
+    );
     let bytes = fs::read(path).map_err(|error| {
-        let hint = if what == "catalog" && error.kind() == ErrorKind::NotFound {
+        let hint = if content == Content::Catalog && error.kind() == ErrorKind::NotFound {
             "a tap writes one with `--discover`; `antiphon select` marks what is wanted"
         } else {
             "a relative path counts from the folder of `antiphon.toml`"
         };
-        Error::config(format!(
-            "cannot read the {what} of stage `{label}`: `{shown}`"
-        ))
-        .with_source(error)
-        .with_hint(hint)
+        Error::config(&*subject).with_source(error).with_hint(hint)
     })?;
-    serde_json::from_slice::<T>(&bytes)
-        .map(drop)
-        .map_err(|error| {
-            // The error's own text may quote a value.
-            let wrong = match error.classify() {
-                serde_json::error::Category::Eof => "it ends too early",
-                serde_json::error::Category::Data if what == "catalog" => {
-                    "it is no object with a list `streams`"
-                }
-                serde_json::error::Category::Data => "it is no object",
-                _ => "it is no JSON",
-            };
-            Error::config(format!(
-                "cannot read the {what} of stage `{label}`: `{shown}` line {}, column {}: {wrong}",
+    // The error's own text may quote a value.
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+            Category::Data => Error::config(format!("{subject} holds no object")),
+            Category::Eof => Error::config(format!("{subject} ends too early")),
+            Category::Io | Category::Syntax => Error::config(format!(
+                "{subject} line {}, column {} is no JSON",
                 error.line(),
                 error.column()
-            ))
-        })
+            )),
+        })?;
+    let is_list = |value: &&RawValue| value.get().starts_with('[');
+    if content == Content::Catalog && !members.get("streams").is_some_and(is_list) {
+        return Err(Error::config(format!("{subject} has no list `streams`")));
+    }
+    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,26 +5,11 @@ use std::path::{Path, PathBuf};
 
 use singer_core::nearest::nearest;
 use singer_core::{Error, Result, Secret, SecretSource};
-use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::duration;
 use super::keys::Key;
-
-/// A value and its place in the text.
-pub(super) type Node<'a> = Spanned<DeValue<'a>>;
-/// A key and its place in the text.
-pub(super) type Name<'a> = Spanned<DeString<'a>>;
-
-/// What a fault is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Place<'a> {
-    /// A value; its key is found again when the fault is told.
-    Value(&'a Node<'a>),
-    Key(&'a Name<'a>),
-    /// The file as a whole.
-    File,
-}
+use super::place::{self, Name, Node, Place, line_and_column};
 
 #[derive(Debug)]
 struct Fault<'a> {
@@ -79,34 +64,36 @@ impl<'a> Reader<'a> {
     /// No fault is fine; one is the error; of many the error names the number, and each is a cause.
     pub(super) fn finish(mut self) -> Result<()> {
         let mut faults = std::mem::take(&mut self.faults);
-        faults.sort_by_key(|fault| self.offset(fault.place));
+        faults.sort_by_key(|fault| place::offset(self.root, fault.place));
         let count = faults.len();
         let file = self.file.display();
+        if let [only] = faults.as_slice() {
+            let place = match self.line(only.place) {
+                Some(line) => format!("{file} line {line}"),
+                None => file.to_string(),
+            };
+            let error = Error::config(self.message(only)).at(place);
+            return Err(match &only.hint {
+                Some(hint) => error.with_hint(hint),
+                None => error,
+            });
+        }
         let mut told: Vec<Error> = faults
             .iter()
             .take(MOST_FAULTS)
             .map(|fault| {
-                let mut message = match self.line(fault.place) {
-                    Some(line) => format!("line {line}: "),
-                    None => String::new(),
-                };
-                message.push_str(&match self.key_path(fault.place) {
-                    Some(path) => fault.message.replace("{key}", &format!("`{path}`")),
-                    None => fault.message.replace("{key}", "the file"),
-                });
+                let mut message = self.message(fault);
+                // Hints are told after all causes, where nobody would know whose they are.
+                if let Some(hint) = &fault.hint {
+                    message = format!("{message} ({hint})");
+                }
                 let error = Error::config(message);
-                match &fault.hint {
-                    Some(hint) => error.with_hint(hint),
+                match self.line(fault.place) {
+                    Some(line) => error.at(format!("line {line}")),
                     None => error,
                 }
             })
             .collect();
-        if told.len() <= 1 {
-            return match told.pop() {
-                Some(only) => Err(only.at(file)),
-                None => Ok(()),
-            };
-        }
         if count > told.len() {
             told.push(Error::config(format!("and {} more", count - told.len())));
         }
@@ -114,11 +101,12 @@ impl<'a> Reader<'a> {
             .into_iter()
             .rev()
             .reduce(|inner, outer| outer.with_source(inner));
-        let error = Error::config(format!("{file} has {count} faults"));
-        Err(match causes {
-            Some(causes) => error.with_source(causes),
-            None => error,
-        })
+        match causes {
+            Some(causes) => {
+                Err(Error::config(format!("{file} has {count} faults")).with_source(causes))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Notes a fault; `{key}` in the message stands for the key that it is about.
@@ -285,10 +273,9 @@ impl<'a> Reader<'a> {
     /// One of a few words, and what it stands for.
     pub(super) fn word<T: Copy>(&mut self, node: &'a Node<'a>, words: &[(&str, T)]) -> Option<T> {
         let names = || words.iter().map(|(word, _)| *word);
-        let what = names()
-            .map(|word| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let mut what: Vec<String> = names().map(|word| format!("`{word}`")).collect();
+        let last = what.pop().unwrap_or_default();
+        let what = format!("{} or {last}", what.join(", "));
         let DeValue::String(text) = node.get_ref() else {
             self.expected(node, &what);
             return None;
@@ -365,120 +352,20 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Where the text of a place begins.
-    fn offset(&self, place: Place<'_>) -> usize {
-        match place {
-            Place::File => 0,
-            Place::Key(name) => name.span().start,
-            // The header of a table tells more than its first key.
-            Place::Value(node) => find(self.root, &Place::Value(node))
-                .and_then(|steps| match steps.last() {
-                    Some(Step::Key(name)) => Some(name.span().start),
-                    _ => None,
-                })
-                .unwrap_or_else(|| node.span().start),
-        }
+    fn message(&self, fault: &Fault<'a>) -> String {
+        let key = match place::key_path(self.root, fault.place) {
+            Some(path) => format!("`{path}`"),
+            None => "the file".to_owned(),
+        };
+        fault.message.replace("{key}", &key)
     }
 
     fn line(&self, place: Place<'_>) -> Option<usize> {
-        if matches!(place, Place::File) {
-            return None;
-        }
-        Some(line_and_column(self.text, self.offset(place)).0)
-    }
-
-    /// The keys that lead to a place, as a person would write them: `pipelines.accounts.tap.args[0]`.
-    fn key_path(&self, place: Place<'_>) -> Option<String> {
-        let mut path = String::new();
-        for step in find(self.root, &place)? {
-            match step {
-                Step::Key(name) => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(&written_key(name.get_ref()));
-                }
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-            }
-        }
-        Some(path)
-    }
-}
-
-/// The line and the column of a byte, both from 1; the column counts characters.
-pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.char_indices().take_while(|(at, _)| *at < offset).fold(
-        (1, 1),
-        |(line, column), (_, letter)| match letter {
-            '\n' => (line + 1, 1),
-            _ => (line, column + 1),
-        },
-    );
-    before
-}
-
-/// A key of the file as it is written: bare if it can be.
-fn written_key(name: &str) -> String {
-    let is_bare = !name.is_empty()
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-    if is_bare {
-        name.to_owned()
-    } else {
-        format!("{name:?}")
-    }
-}
-
-/// A step down from the root.
-enum Step<'a> {
-    Key(&'a Name<'a>),
-    Index(usize),
-}
-
-/// The steps to a place. Faults are few and the file is small: searching is cheaper than to carry the
-/// path through the whole walk.
-fn find<'a>(table: &'a DeTable<'a>, wanted: &Place<'_>) -> Option<Vec<Step<'a>>> {
-    for (name, value) in table.iter() {
-        let found = match wanted {
-            Place::Key(key) => same(name, *key),
-            Place::Value(node) => same(value, *node),
-            Place::File => return None,
-        };
-        let rest = if found {
-            Some(Vec::new())
-        } else {
-            find_in(value, wanted)
-        };
-        if let Some(mut steps) = rest {
-            steps.insert(0, Step::Key(name));
-            return Some(steps);
+        match place {
+            Place::File => None,
+            _ => Some(line_and_column(self.text, place::offset(self.root, place)).0),
         }
     }
-    None
-}
-
-fn find_in<'a>(value: &'a Node<'a>, wanted: &Place<'_>) -> Option<Vec<Step<'a>>> {
-    match value.get_ref() {
-        DeValue::Table(table) => find(table, wanted),
-        DeValue::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
-            let mut steps = match wanted {
-                Place::Value(node) if same(item, *node) => Vec::new(),
-                _ => find_in(item, wanted)?,
-            };
-            steps.insert(0, Step::Index(index));
-            Some(steps)
-        }),
-        _ => None,
-    }
-}
-
-/// Whether two references are to one thing.
-fn same<T, U>(one: &T, other: &U) -> bool {
-    std::ptr::eq(
-        std::ptr::from_ref(one).cast::<u8>(),
-        std::ptr::from_ref(other).cast::<u8>(),
-    )
 }
 
 /// What a value is called in an error.

@@ -16,6 +16,52 @@ const WORDS: [&str; 6] = [
     "@hourly",
 ];
 
+/// Whether a schedule can be read, as [`parse`] does it but quicker for what most people write: a file
+/// may hold a thousand.
+pub(super) fn check(text: &str) -> Result<()> {
+    if is_plain(text) {
+        return Ok(());
+    }
+    parse(text).map(drop)
+}
+
+/// The lowest and the highest number of the five fields.
+const FIELDS: [(u32, u32); 5] = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 6)];
+
+/// Whether a schedule has nothing but `*`, `*/n`, numbers, ranges and lists of them, and is sure to come.
+fn is_plain(text: &str) -> bool {
+    let mut fields = text.split_ascii_whitespace();
+    let fits = FIELDS.iter().all(|(lowest, highest)| {
+        let number = |text: &str| -> Option<u32> {
+            let is_short = matches!(text.len(), 1 | 2);
+            let number = text.parse().ok().filter(|_| is_short)?;
+            (*lowest..=*highest).contains(&number).then_some(number)
+        };
+        let is_part = |part: &str| match part.split_once('-') {
+            Some((from, to)) => number(from)
+                .zip(number(to))
+                .is_some_and(|(from, to)| from <= to),
+            None => number(part).is_some(),
+        };
+        fields.next().is_some_and(|field| {
+            field == "*"
+                || field
+                    .strip_prefix("*/")
+                    .is_some_and(|step| number(step).is_some_and(|step| step > 0))
+                || field.split(',').all(is_part)
+        })
+    });
+    fits && fields.next().is_none() && !names_a_day(text)
+}
+
+/// Whether a schedule names days of months, which may never come.
+fn names_a_day(text: &str) -> bool {
+    text.split_whitespace()
+        .skip(2)
+        .take(2)
+        .all(|field| !field.starts_with('*'))
+}
+
 /// Reads a schedule.
 ///
 /// # Errors
@@ -45,16 +91,16 @@ pub(crate) fn parse(text: &str) -> Result<Cron> {
         .year(Year::Disallowed)
         .build()
         .parse(text)
-        .map_err(|error| Error::config(error.to_string().trim_end_matches('.')))?;
-    // Only a day of a month may never come.
-    let names_a_day = !text.starts_with('@')
-        && text
-            .split_whitespace()
-            .skip(2)
-            .take(2)
-            .all(|field| !field.starts_with('*'));
+        .map_err(|error| {
+            let text = error.to_string().to_lowercase();
+            let what = text.split_once(": ").map_or(&*text, |(_, what)| what);
+            Error::config(what.trim_end_matches('.'))
+        })?;
     let some_time = DateTime::<Utc>::UNIX_EPOCH;
-    if names_a_day && cron.find_next_occurrence(&some_time, false).is_err() {
+    if !text.starts_with('@')
+        && names_a_day(text)
+        && cron.find_next_occurrence(&some_time, false).is_err()
+    {
         return Err(Error::config("that day never comes"));
     }
     Ok(cron)
@@ -97,6 +143,19 @@ mod tests {
             "",
         ] {
             assert!(parse(text).is_err(), "{text}");
+        }
+    }
+    proptest::proptest! {
+        #[test]
+        fn what_passes_the_quick_look_is_a_schedule(
+            text in "[*0-9/,-]{1,6} [*0-9/,-]{1,6} [*0-9/,-]{1,5} [*0-9/,-]{1,5} [*0-9/,-]{1,5}",
+            plain in "([0-5]?[0-9]|\\*/[1-9]|[0-9]-[0-9]) (\\*|1?[0-9](,[0-9])*) (\\*|[1-3]?[0-9]) \\* (\\*|[0-7](-[0-7])?)",
+        ) {
+            for text in [text, plain] {
+                if is_plain(&text) {
+                    proptest::prop_assert!(parse(&text).is_ok(), "{}", text);
+                }
+            }
         }
     }
 }

@@ -8,7 +8,8 @@ use singer_core::{Error, Result};
 use toml::de::DeTable;
 
 use super::pipeline::{Pipelines, Settings};
-use super::reader::{Node, Place, Reader, Table, line_and_column};
+use super::place::{Node, Place, line_and_column};
+use super::reader::{Reader, Table};
 use super::{Notifier, Pipeline, Project, Retention, StoreSpec, keys, notifier};
 
 /// Where states and the like are kept, and where runs work, beside the file.
@@ -22,12 +23,15 @@ pub(super) fn read_project(file: &Path, text: &str) -> Result<Project> {
         let offset = error.span().map_or(0, |span| span.start);
         let (line, column) = line_and_column(text, offset);
         // The error's own text quotes the line, which may hold a secret; its message does not.
-        Error::config(format!(
+        let told = Error::config(format!(
             "{} line {line}, column {column}: {}",
             file.display(),
             error.message()
-        ))
-        .with_hint("this is no TOML; texts need quotes, and a table begins with `[its.name]`")
+        ));
+        if error.message() == "duplicate key" {
+            return told;
+        }
+        told.with_hint("this is no TOML; texts need quotes, and a table begins with `[its.name]`")
     })?;
     let root = root.get_ref();
     let mut reader = Reader::new(file, folder, text, root);
@@ -218,7 +222,7 @@ fn read_store_url<'a>(
             if bucket.is_empty() || rest.contains(['@', '?', '#', ' ']) {
                 reader.wrong(
                     node,
-                    &format!("`{scheme}://BUCKET/PREFIX`; who we are to it stands elsewhere"),
+                    &format!("`{scheme}://BUCKET/PREFIX`, without keys or options"),
                 );
                 return None;
             }

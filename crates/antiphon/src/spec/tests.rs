@@ -217,3 +217,253 @@ fn an_unknown_pipeline_is_told_with_the_nearest() {
     assert_eq!(error.kind(), Kind::Config);
     assert_eq!(error.hints(), ["did you mean `accounts`?"]);
 }
+
+/// What a person reads: the message, its causes, its hints.
+fn told(text: &str) -> String {
+    let error = read_project(Path::new("/p/antiphon.toml"), text).unwrap_err();
+    assert_eq!(error.kind(), Kind::Config);
+    let explained = singer_runtime::exit::explain(&error.into());
+    let mut lines = vec![explained.message];
+    lines.extend(
+        explained
+            .causes
+            .iter()
+            .map(|cause| format!("cause: {cause}")),
+    );
+    lines.extend(explained.hints.iter().map(|hint| format!("hint: {hint}")));
+    lines.join("\n")
+}
+
+/// A pipeline that is whole, for what is broken around it.
+const GOOD: &str = "\npipelines.good = { tap = 'x', target = 'y' }\n";
+
+/// A broken file (put before [`GOOD`] if it begins with `+`) and what is told.
+const BROKEN: &[(&str, &str)] = &[
+    (
+        "",
+        "/p/antiphon.toml: the file has no pipelines\nhint: `antiphon new TAP TARGET` writes a first one",
+    ),
+    (
+        "[pipelines]",
+        "/p/antiphon.toml line 1: `pipelines` holds no pipeline",
+    ),
+    (
+        "pipelines = 3",
+        "/p/antiphon.toml line 1: `pipelines` must be a table of pipelines, found a number",
+    ),
+    (
+        "pipelines.a = 'x'",
+        "/p/antiphon.toml line 1: `pipelines.a` must be a table, found a text",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'",
+        "/p/antiphon.toml line 1: `pipelines.a` has no `target`\nhint: target = { exec = \"target-…\", config = \"target.json\" }",
+    ),
+    (
+        "[pipelines.a.tap]\nconfig = 'x'\n[pipelines.a]\ntarget = 'y'",
+        "/p/antiphon.toml line 1: `pipelines.a.tap` has no `exec`",
+    ),
+    (
+        "[pipelines.a]\ntap = { exec = 7 }\ntarget = 'y'",
+        "/p/antiphon.toml line 2: `pipelines.a.tap.exec` must be a text, found a number",
+    ),
+    (
+        "[pipelines.a]\ntap = ''\ntarget = ['y']",
+        "/p/antiphon.toml has 2 faults\ncause: line 2: `pipelines.a.tap` is empty\ncause: line 3: `pipelines.a.target` must be a program or a table `{ exec, config, args }`, found a list",
+    ),
+    (
+        "[pipelines.a]\ntap = { exec = 'x', confg = 'y' }\ntarget = 'y'",
+        "/p/antiphon.toml line 2: unknown key `pipelines.a.tap.confg`\nhint: did you mean `config`?",
+    ),
+    (
+        "[pipelines.a]\ntap = { exec = 'x', rejects_path = 'y' }\ntarget = { exec = 'y', catalog = 'c' }",
+        "/p/antiphon.toml has 2 faults\ncause: line 2: `pipelines.a.tap.rejects_path`: only a target leaves records that were refused\ncause: line 3: `pipelines.a.target.catalog`: the catalog belongs to the tap",
+    ),
+    (
+        "[pipelines.a]\ntap = { exec = 'x', args = '-v' }\ntarget = { exec = 'y', args = [1] }",
+        "/p/antiphon.toml has 2 faults\ncause: line 2: `pipelines.a.tap.args` must be a list of texts, found a text\ncause: line 3: `pipelines.a.target.args[0]` must be a text, found a number",
+    ),
+    (
+        "[pipelines.a]\ntap = { exec = 'x', config = [true] }\ntarget = { exec = 'y', config = { a = [99999999999999999999] } }",
+        "/p/antiphon.toml has 2 faults\ncause: line 2: `pipelines.a.tap.config[0]` must be a path, \"ENV\", a table, or a list of these, found a boolean\ncause: line 3: `pipelines.a.target.config.a[0]` must be a number that JSON knows, of at most 64 bits",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\nmap = ['m', { args = [] }]\ntarget = 'y'",
+        "/p/antiphon.toml line 3: `pipelines.a.map[1]` has no `exec`",
+    ),
+    (
+        "[pipelines.'a b']\ntap = 'x'\ntarget = 'y'",
+        "/p/antiphon.toml line 1: `pipelines.\"a b\"` is no name of a pipeline: letters, digits, `_`, `-` and `.`, at most 100, the first a letter or a digit",
+    ),
+    (
+        "[pipelines.'..']\ntap = 'x'\ntarget = 'y'",
+        "/p/antiphon.toml line 1: `pipelines.\"..\"` is no name of a pipeline: letters, digits, `_`, `-` and `.`, at most 100, the first a letter or a digit",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\n[pipelines.A]\ntap = 'x'\ntarget = 'y'",
+        "/p/antiphon.toml line 4: `pipelines.A` differs from another pipeline in capitals alone, which some folders cannot tell apart",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\ntimout = 4",
+        "/p/antiphon.toml line 4: unknown key `pipelines.a.timout`\nhint: did you mean `timeout`?",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\ntimeout = '5 minutes'",
+        "/p/antiphon.toml line 4: `pipelines.a.timeout` must be a duration such as \"90s\", \"15m\", \"1h30m\" or a number of seconds",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\ntimeout = 0",
+        "/p/antiphon.toml line 4: `pipelines.a.timeout` must be longer than nothing",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\ngrace = true",
+        "/p/antiphon.toml line 4: `pipelines.a.grace` must be a duration such as \"90s\", \"15m\", \"1h30m\" or a number of seconds, found a boolean",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nretries = -1\nretry_on = [0, 'x', 256]",
+        "/p/antiphon.toml has 4 faults\ncause: line 4: `pipelines.a.retries` must be a whole number from 0 to 100\ncause: line 5: `pipelines.a.retry_on[0]` must be a whole number from 1 to 255\ncause: line 5: `pipelines.a.retry_on[1]` must be a whole number from 1 to 255, found a text\ncause: line 5: `pipelines.a.retry_on[2]` must be a whole number from 1 to 255",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\ncount = 'line'\nstate_backwards = 'fail'",
+        "/p/antiphon.toml has 2 faults\ncause: line 4: `pipelines.a.count` must be `auto`, `lines` or `metrics` (did you mean `lines`?)\ncause: line 5: `pipelines.a.state_backwards` must be `refuse`, `warn` or `accept`",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nshards = 4",
+        "/p/antiphon.toml line 4: `pipelines.a.shards` is reserved: this version runs a pipeline in one piece",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nschedule = '0 0 30 2 *'",
+        "/p/antiphon.toml line 4: `pipelines.a.schedule` is no schedule: that day never comes",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nschedule = '@hourlie'",
+        "/p/antiphon.toml line 4: `pipelines.a.schedule` is no schedule: there is no such word\nhint: did you mean `@hourly`?",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nschedule = '0 61 * * *'",
+        "/p/antiphon.toml line 4: `pipelines.a.schedule` is no schedule: number out of bounds",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nlocal_time = 'yes'",
+        "/p/antiphon.toml line 4: `pipelines.a.local_time` must be true or false, found a text",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nenvironment = { A = 1, 'B=C' = 'x', D = { nev = 'x' }, E = { env = 'a', file = 'b' } }",
+        "/p/antiphon.toml has 4 faults\ncause: line 4: `pipelines.a.environment.A` must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = \"…\" }, found a number\ncause: line 4: `pipelines.a.environment.\"B=C\"` is no name of a variable\ncause: line 4: `pipelines.a.environment.D` must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = \"…\" }\ncause: line 4: `pipelines.a.environment.E` must be a text, { env = \"NAME\" }, { file = \"PATH\" } or { command = \"…\" }",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntarget = 'y'\nnotify = ['opps', 'team']\n[notify.ops]\ntype = 'command'\ncommand = 'true'",
+        "/p/antiphon.toml has 2 faults\ncause: line 4: `pipelines.a.notify[0]` names `opps`, and there is no such notifier (did you mean `ops`?)\ncause: line 4: `pipelines.a.notify[1]` names `team`, and there is no such notifier (a table `[notify.team]` would make it one)",
+    ),
+    (
+        "+defaults.tap = 'x'\ndefaults.timeot = 4\ndefaults.grace = 'x'",
+        "/p/antiphon.toml has 3 faults\ncause: line 3: `defaults.tap` is a stage: each pipeline has its own\ncause: line 4: unknown key `defaults.timeot` (did you mean `timeout`?)\ncause: line 5: `defaults.grace` must be a duration such as \"90s\", \"15m\", \"1h30m\" or a number of seconds",
+    ),
+    (
+        "+[store]\nurl = 's3://'",
+        "/p/antiphon.toml line 4: `store.url` must be `s3://BUCKET/PREFIX`, without keys or options",
+    ),
+    (
+        "+[store]\nurl = 's3://key:secret@bucket/x'",
+        "/p/antiphon.toml line 4: `store.url` must be `s3://BUCKET/PREFIX`, without keys or options",
+    ),
+    (
+        "+[store]\nurl = 'az://bucket'",
+        "/p/antiphon.toml line 4: `store.url` must be a folder, `s3://BUCKET/PREFIX` or `gs://BUCKET/PREFIX`",
+    ),
+    (
+        "+[store]\nurl = 'file://x'",
+        "/p/antiphon.toml line 4: `store.url` must be a folder by its whole path: `file:///var/lib/antiphon`",
+    ),
+    (
+        "+[store]\nregion = 'eu'\ncredentials = 'c.json'",
+        "/p/antiphon.toml has 2 faults\ncause: line 4: `store.region` is for s3:// stores, and `store.url` names another kind\ncause: line 5: `store.credentials` is for gs:// stores, and `store.url` names another kind",
+    ),
+    (
+        "+[store]\nurl = 's3://b'\nlease = '30s'",
+        "/p/antiphon.toml line 5: `store.lease`: a lease of 30 s is not longer than the longest `grace`, 30 s\nhint: a runner that lost its lease must have ended its stages before another starts them: set `store.lease` higher, or `grace` lower",
+    ),
+    (
+        "+[store]\nurl = 's3://b'\nendpoint = 'localhost:9000'\nleese = 3",
+        "/p/antiphon.toml has 2 faults\ncause: line 5: `store.endpoint` must be a URL that begins with https:// or http://\ncause: line 6: unknown key `store.leese` (did you mean `lease`?)",
+    ),
+    (
+        "+[retention]\nruns = 1\nage = 0",
+        "/p/antiphon.toml has 2 faults\ncause: line 4: `retention.runs` must be a whole number from 10 to 1000000\ncause: line 5: `retention.age` must be longer than nothing",
+    ),
+    (
+        "+[notify]\nops = 'x'",
+        "/p/antiphon.toml line 4: `notify.ops` must be a table, found a text",
+    ),
+    (
+        "+[notify.ops]\ncommand = 'x'",
+        "/p/antiphon.toml line 3: `notify.ops` has no `type`",
+    ),
+    (
+        "+[notify.ops]\ntype = 'mail'",
+        "/p/antiphon.toml line 4: `notify.ops.type` must be `sns`, `webhook`, `email` or `command`\nhint: did you mean `email`?",
+    ),
+    (
+        "+[notify.ops]\ntype = 'sns'\ntopic_arn = 'ops'\nhost = 'x'",
+        "/p/antiphon.toml has 2 faults\ncause: line 5: `notify.ops.topic_arn` must be the ARN of a topic: `arn:aws:sns:REGION:ACCOUNT:NAME`\ncause: line 6: `notify.ops.host` is no key of a notifier of type `sns` (it is one of type `email`; `sns` has: topic_arn, region, endpoint, profile)",
+    ),
+    (
+        "+[notify.ops]\ntype = 'webhook'\nurl = 'example.com/hunter2'\nheaders = { 'a b' = 'c' }",
+        "/p/antiphon.toml has 2 faults\ncause: line 5: `notify.ops.url` must be a URL that begins with https:// or http://\ncause: line 6: `notify.ops.headers.\"a b\"` is no name of a header",
+    ),
+    (
+        "+[notify.ops]\ntype = 'email'\nhost = 'h'\nfrom = 'ops'\nto = []\nport = 0",
+        "/p/antiphon.toml has 3 faults\ncause: line 6: `notify.ops.from` must be a mail address: `ops@example.com` or `Ops <ops@example.com>`\ncause: line 7: `notify.ops.to` is empty\ncause: line 8: `notify.ops.port` must be a whole number from 1 to 65535",
+    ),
+    (
+        "+[notify.ops]\ntype = 'email'\nhost = 'h'\nfrom = 'a@b'\nto = 'a@b'\ntls = 'none'\npassword = 'hunter2'",
+        "/p/antiphon.toml line 9: `notify.ops.password` would be sent in the clear\nhint: set `tls` to `starttls` or `tls`, or leave the password out",
+    ),
+    (
+        "+[notify.ops]\ntype = 'command'\ncommand = 'x'\nrejects = '500%'\nslower_than_median = 1\nfailed = 'no'",
+        "/p/antiphon.toml has 3 faults\ncause: line 6: `notify.ops.rejects` must be a number, or a share from \"0%\" to \"100%\"\ncause: line 7: `notify.ops.slower_than_median` must be a number above 1\ncause: line 8: `notify.ops.failed` must be true or false, found a text",
+    ),
+    (
+        "+[notify.ops]\ntype = 'command'\ncommand = 'x'\nrejects = '5%'\nrejects_percent = 101",
+        "/p/antiphon.toml has 2 faults\ncause: line 7: `notify.ops.rejects_percent` says again what `rejects` says\ncause: line 7: `notify.ops.rejects_percent` must be a number of percent from 0 to 100",
+    ),
+    (
+        "+[pipline.a]\ntap = 'x'",
+        "/p/antiphon.toml line 3: unknown key `pipline`\nhint: did you mean `pipelines`?",
+    ),
+    (
+        "[pipelines.a]\ntap = x",
+        "/p/antiphon.toml line 2, column 7: string values must be quoted, expected literal string\nhint: this is no TOML; texts need quotes, and a table begins with `[its.name]`",
+    ),
+    (
+        "[pipelines.a]\ntap = 'x'\ntap = 'y'",
+        "/p/antiphon.toml line 3, column 1: duplicate key",
+    ),
+    (
+        "[pipelines.a]\npassword = \"hunter2",
+        "/p/antiphon.toml line 2, column 20: invalid basic string, expected `\"`\nhint: this is no TOML; texts need quotes, and a table begins with `[its.name]`",
+    ),
+    (
+        "[pipelines.a\ntap = 'x'",
+        "/p/antiphon.toml line 1, column 13: unclosed table, expected `]`\nhint: this is no TOML; texts need quotes, and a table begins with `[its.name]`",
+    ),
+];
+
+#[test]
+fn a_broken_file_is_told_with_line_and_key() {
+    let mut wrong = String::new();
+    for (text, expected) in BROKEN {
+        let text = match text.strip_prefix('+') {
+            Some(rest) => format!("{GOOD}{rest}"),
+            None => (*text).to_owned(),
+        };
+        let found = told(&text);
+        assert!(!found.contains("hunter2"), "{found}");
+        if found != *expected {
+            wrong.push_str(&format!(
+                "---- {text}\n==== found\n{found}\n==== expected\n{expected}\n"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
