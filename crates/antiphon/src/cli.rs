@@ -12,7 +12,7 @@ use singer_runtime::{command, exit, log, stdio};
 use tracing::Level;
 
 use crate::session::Session;
-use crate::{check, history, new, rejects, run, schedule, select, serve, state, tally};
+use crate::{check, history, new, notify, rejects, run, schedule, select, serve, state, tally};
 
 const BINARY: &str = "antiphon";
 
@@ -90,6 +90,8 @@ enum Command {
     State(state::Arguments),
     /// List, replay or clear what destinations refused
     Rejects(rejects::Arguments),
+    /// Try who is told when something is wrong
+    Notify(notify::Arguments),
     /// Print lines for cron or systemd, or be the scheduler
     Schedule(schedule::Arguments),
     /// Serve the status page
@@ -149,6 +151,7 @@ async fn dispatch(command: Command, file: Option<PathBuf>, context: Context) -> 
         Command::Logs(arguments) => history::run_logs(open(context).await?, arguments).await,
         Command::State(arguments) => state::run(open(context).await?, arguments).await,
         Command::Rejects(arguments) => rejects::run(open(context).await?, arguments).await,
+        Command::Notify(arguments) => notify::run(open(context).await?, arguments).await,
         Command::Schedule(arguments) => schedule::run(open(context).await?, arguments).await,
         Command::Serve(arguments) => serve::run(open(context).await?, arguments).await,
         Command::Select(arguments) => select::run(context, arguments).await,

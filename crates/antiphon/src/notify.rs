@@ -1,11 +1,346 @@
 //! Alarms: which conditions stand, who is told, once for each change.
+//!
+//! [`conditions`] judges a run, [`status`] knows what stands and who has heard of it, [`notice`] says it, and each
+//! kind of notifier has a file of its own. Nothing in here changes how a run ended: what goes wrong is logged
+//! and stays to be told after the next run. Replays of rejects, runs that a person ended and dry runs change
+//! nothing.
 
-use crate::history::Summary;
+mod command;
+mod conditions;
+mod email;
+mod notice;
+mod sns;
+mod status;
+mod text;
+mod webhook;
+mod words;
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::future::join_all;
+use singer_core::{Error, Kind, Result};
+use singer_runtime::{exit, stdio};
+
+use crate::history::{self, Brief, Index, Summary};
 use crate::session::Session;
-use crate::spec::Pipeline;
+use crate::spec::{self, Channel, Notifier, Pipeline};
+use notice::{Notice, Place};
+use status::{Alarms, Status};
 
 /// Looks at a run that was recorded and tells whoever is to know. It never fails: what goes wrong is
 /// logged, and kept for the next run. Bounded in time by each notifier's timeout.
 pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summary) {
-    let _ = (session, pipeline, summary);
+    let notifiers: Vec<&Notifier> = pipeline
+        .notify
+        .iter()
+        .filter_map(|name| session.project.notifiers.get(name))
+        .collect();
+    let run = Brief::from(summary);
+    if notifiers.is_empty() || !conditions::counts(&run) {
+        return;
+    }
+    let index = match history::index(session, &pipeline.name).await {
+        Ok(index) => index,
+        Err(error) => {
+            warn(&pipeline.name, "the runs before cannot be read", error);
+            Index::default()
+        }
+    };
+    let (mut alarms, is_kept) = match load(session, &pipeline.name).await {
+        Ok(alarms) => (alarms, true),
+        Err(error) => {
+            warn(&pipeline.name, "nobody knows who was told of what", error);
+            // Better told again than never.
+            (None, false)
+        }
+    };
+    if !is_kept && run.outcome.is_good() {
+        return;
+    }
+    let before = alarms.clone();
+    let alarms = advance(&mut alarms, &notifiers, &index, &run);
+    // What is due is stored before it is told: see `status`.
+    if is_kept && before.as_ref() != Some(&*alarms) {
+        save(session, &pipeline.name, alarms).await;
+    }
+    let told = tell(session, summary, &notifiers, &index, alarms).await;
+    if is_kept && !told.is_empty() {
+        settle(session, &pipeline.name, alarms, &told).await;
+    }
 }
+
+/// Moves the status of each notifier on by the runs that were not looked at yet, and forgets notifiers that
+/// are none of this pipeline any more.
+fn advance<'a>(
+    alarms: &'a mut Option<Alarms>,
+    notifiers: &[&Notifier],
+    index: &Index,
+    run: &Brief,
+) -> &'a mut Alarms {
+    let mut known: Vec<&Brief> = index.runs.iter().collect();
+    if known.iter().all(|other| other.run != run.run) {
+        known.push(run);
+    }
+    // Before the first notice nothing was missed.
+    let alarms = alarms.get_or_insert_with(|| Alarms {
+        seen: known
+            .iter()
+            .map(|other| other.run.clone())
+            .filter(|other| *other != run.run)
+            .collect(),
+        ..Alarms::default()
+    });
+    let history: Vec<Brief> = known.iter().map(|other| (*other).clone()).collect();
+    for notifier in notifiers {
+        let status = alarms.notifiers.entry(notifier.name.clone()).or_default();
+        for (at, unseen) in history.iter().enumerate() {
+            if alarms.seen.contains(&unseen.run) || !conditions::counts(unseen) {
+                continue;
+            }
+            let findings = conditions::judge(
+                unseen,
+                history.get(..at).unwrap_or_default(),
+                &status.conditions(),
+                &notifier.thresholds,
+            );
+            status.advance(unseen, findings);
+        }
+    }
+    alarms.seen = history.into_iter().map(|other| other.run).collect();
+    let names: BTreeSet<&str> = notifiers.iter().map(|one| one.name.as_str()).collect();
+    alarms
+        .notifiers
+        .retain(|name, _| names.contains(name.as_str()));
+    alarms
+}
+
+/// Tells everybody what is due, side by side; gives the names of those who were told.
+async fn tell(
+    session: &Session,
+    summary: &Summary,
+    notifiers: &[&Notifier],
+    index: &Index,
+    alarms: &Alarms,
+) -> BTreeSet<String> {
+    let due: Vec<(&Notifier, &Status)> = notifiers
+        .iter()
+        .filter_map(|notifier| Some((*notifier, alarms.notifiers.get(&notifier.name)?)))
+        .filter(|(_, status)| status.due().is_some())
+        .collect();
+    if due.is_empty() {
+        return BTreeSet::new();
+    }
+    let log = match history::log(session, &summary.pipeline, &summary.run).await {
+        Ok(log) => log.unwrap_or_default(),
+        Err(error) => {
+            warn(
+                &summary.pipeline,
+                "a notice goes out without the log",
+                error,
+            );
+            Vec::new()
+        }
+    };
+    let last_good = index
+        .runs
+        .iter()
+        .rev()
+        .chain(&index.last_good)
+        .find(|other| {
+            other.outcome.is_good() && conditions::counts(other) && other.run != summary.run
+        });
+    let place = place(session);
+    let sent = due.into_iter().map(async |(notifier, status)| {
+        let event = status.due()?;
+        let notice = Notice::new(event, status, summary, last_good, &log, &place);
+        match deliver(session, notifier, &notice).await {
+            Ok(()) => {
+                tracing::info!(
+                    pipeline = summary.pipeline,
+                    notifier = notifier.name,
+                    event = event.word(),
+                    "notice sent"
+                );
+                Some(notifier.name.clone())
+            }
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                tracing::warn!(
+                    pipeline = summary.pipeline,
+                    notifier = notifier.name,
+                    event = event.word(),
+                    error = exit::summary_line(&error),
+                    "cannot send a notice; the next run tries again"
+                );
+                None
+            }
+        }
+    });
+    join_all(sent).await.into_iter().flatten().collect()
+}
+
+/// Notes who was told, unless a later run has looked at the status in the meantime.
+async fn settle(session: &Session, pipeline: &str, ours: &Alarms, told: &BTreeSet<String>) {
+    let mut alarms = match load(session, pipeline).await {
+        Ok(alarms) => alarms.unwrap_or_else(|| ours.clone()),
+        Err(error) => {
+            warn(pipeline, "what was told may be told again", error);
+            return;
+        }
+    };
+    for name in told {
+        let run = ours.notifiers.get(name).map(|status| &status.run);
+        if let Some(status) = alarms.notifiers.get_mut(name)
+            && Some(&status.run) == run
+        {
+            status.settle();
+        }
+    }
+    save(session, pipeline, &alarms).await;
+}
+
+/// Sends a notice by its channel within the notifier's timeout.
+async fn deliver(session: &Session, notifier: &Notifier, notice: &Notice) -> Result<()> {
+    let send = async {
+        match &notifier.channel {
+            Channel::Sns { .. } => sns::send(session, notifier, notice).await,
+            Channel::Webhook { .. } => webhook::send(session, notifier, notice).await,
+            Channel::Email { .. } => email::send(session, notifier, notice).await,
+            Channel::Command { .. } => command::send(session, notifier, notice).await,
+        }
+    };
+    match tokio::time::timeout(notifier.timeout, send).await {
+        Ok(sent) => sent,
+        Err(_) => Err(Error::transient(format!(
+            "the notifier `{}` did not take the notice within {}",
+            notifier.name,
+            words::duration(notifier.timeout.as_secs_f64())
+        ))
+        .with_hint("`timeout` of the notifier says how long it may take")),
+    }
+}
+
+fn key(pipeline: &str) -> String {
+    format!("pipelines/{pipeline}/alarms.json")
+}
+
+async fn load(session: &Session, pipeline: &str) -> Result<Option<Alarms>> {
+    let Some(object) = session.store.get(&key(pipeline)).await? else {
+        return Ok(None);
+    };
+    match serde_json::from_slice(&object.bytes) {
+        Ok(alarms) => Ok(Some(alarms)),
+        Err(error) => {
+            tracing::warn!(pipeline, error = %error, "the status of the alarms is broken: begun anew");
+            Ok(None)
+        }
+    }
+}
+
+/// Stores the status. Where that fails, the next run tells again what is told now.
+async fn save(session: &Session, pipeline: &str, alarms: &Alarms) {
+    let stored = match serde_json::to_vec(alarms) {
+        Ok(bytes) => session.store.put(&key(pipeline), Bytes::from(bytes)).await,
+        Err(error) => {
+            Err(Error::internal("cannot write the status of the alarms").with_source(error))
+        }
+    };
+    if let Err(error) = stored {
+        warn(pipeline, "what was told may be told again", error);
+    }
+}
+
+fn warn(pipeline: &str, what: &str, error: Error) {
+    let error = anyhow::Error::new(error);
+    tracing::warn!(pipeline, error = exit::summary_line(&error), "{what}");
+}
+
+fn place(session: &Session) -> Place {
+    let file = &session.project.file;
+    let is_usual = file.file_name().is_some_and(|name| name == spec::FILE);
+    Place {
+        host: history::host(&session.project.store.work),
+        project: file.display().to_string(),
+        file_argument: (!is_usual).then(|| file.display().to_string()),
+        at: now(session),
+    }
+}
+
+fn now(session: &Session) -> DateTime<Utc> {
+    session.clock().now()
+}
+
+/// The arguments.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Send a notice that says that it is a test
+    Test {
+        /// The notifier: `ops` of `[notify.ops]`
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+/// `antiphon notify`: exit code 75 if the notice may pass later, 1 if it does not.
+pub(crate) async fn run(session: Session, arguments: Arguments) -> anyhow::Result<u8> {
+    let Action::Test { name } = arguments.action;
+    let Some(notifier) = session.project.notifiers.get(&name) else {
+        return Err(unknown(&session, &name).into());
+    };
+    let start = std::time::Instant::now();
+    let notice = Notice::test(&name, &place(&session));
+    if let Err(error) = deliver(&session, notifier, &notice).await {
+        let code = match error.kind() {
+            Kind::Transient | Kind::RateLimited => exit::LATER,
+            _ => exit::FAILED,
+        };
+        let error = anyhow::Error::new(error).context(format!("cannot send a notice to `{name}`"));
+        exit::report(session.context.binary(), &error);
+        return Ok(code);
+    }
+    let took = words::duration(start.elapsed().as_secs_f64());
+    let line = format!(
+        "a test notice went to `{name}` ({}) in {took}\n",
+        way(notifier)
+    );
+    stdio::print(line.as_bytes())?;
+    Ok(exit::DONE)
+}
+
+fn unknown(session: &Session, name: &str) -> Error {
+    let known: Vec<&str> = session
+        .project
+        .notifiers
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let error = Error::config(format!("there is no notifier `{name}`"));
+    match singer_core::nearest::nearest(name, known.iter().copied()) {
+        Some(near) => error.with_hint(format!("did you mean `{near}`?")),
+        None if known.is_empty() => {
+            error.with_hint(format!("a table `[notify.{name}]` would make it one"))
+        }
+        None => error.with_hint(format!("there are: {}", known.join(", "))),
+    }
+}
+
+/// The channel in a word or two, without secrets.
+fn way(notifier: &Notifier) -> String {
+    match &notifier.channel {
+        Channel::Sns { topic_arn, .. } => topic_arn.clone(),
+        Channel::Webhook { .. } => "webhook".to_owned(),
+        Channel::Email { to, .. } => to.join(", "),
+        Channel::Command { .. } => "command".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

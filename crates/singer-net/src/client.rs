@@ -8,7 +8,6 @@ use singer_core::{Error, Result, Secret};
 
 use crate::base::Base;
 use crate::body::Answer;
-use crate::redact;
 use crate::request::Request;
 use crate::tls;
 
@@ -121,11 +120,11 @@ impl Client {
             return Err(Error::internal(format!(
                 "a secret of `{}` was about to be sent to `{}`",
                 self.base,
-                redact::url(&request.url)
+                request.shown_url()
             )));
         }
         let start = Instant::now();
-        let url = redact::url(&request.url);
+        let url = request.shown_url();
         let method = request.method.clone();
         let sent_bytes = request.body_len();
         let mut inner = reqwest::Request::new(request.method, request.url);

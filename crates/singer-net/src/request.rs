@@ -1,19 +1,30 @@
 //! A request before it is sent: cheap to clone, so that it can be sent again.
 
+use std::fmt;
+
 use bytes::Bytes;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use singer_core::{Error, Result, Secret};
 
+use crate::redact;
+
 pub use reqwest::Method;
 
 /// One request. Its body is shared by all its clones.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
+    has_secret_url: bool,
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.shown_url())
+    }
 }
 
 impl Request {
@@ -24,6 +35,7 @@ impl Request {
             url,
             headers: HeaderMap::new(),
             body: None,
+            has_secret_url: false,
         }
     }
 
@@ -79,6 +91,22 @@ impl Request {
         Ok(self)
     }
 
+    /// The same request; of its URL nothing but the host is shown, as the path is as good as a password.
+    #[must_use]
+    pub fn hide_path(mut self) -> Self {
+        self.has_secret_url = true;
+        self
+    }
+
+    /// Its URL as logs and errors have it.
+    pub(crate) fn shown_url(&self) -> String {
+        if self.has_secret_url {
+            let origin = self.url.origin().ascii_serialization();
+            return format!("{origin}/{}", redact::HIDDEN);
+        }
+        redact::url(&self.url)
+    }
+
     /// Where it goes.
     pub fn url(&self) -> &Url {
         &self.url
@@ -103,6 +131,13 @@ fn header_name(name: &str) -> Result<HeaderName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_path_is_not_shown() {
+        let url = Url::parse("https://user:pw@hooks.example/T0/secret?key=secret").unwrap();
+        let request = Request::get(url).hide_path();
+        assert_eq!(format!("{request:?}"), "GET https://hooks.example/***");
+    }
 
     #[test]
     fn names_and_values_of_headers_are_checked() {
