@@ -1,0 +1,93 @@
+//! Where a process is, and what can be said from here of a holder: alive, dead, or elsewhere.
+
+use std::fs;
+
+use super::{Holder, held, process};
+
+/// What became of a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Alive,
+    Dead,
+    /// It runs on another machine (or among other process ids): only the time of its lease tells.
+    Elsewhere,
+}
+
+/// This process among those of its machine.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    host: String,
+    pid: u32,
+    /// Empty where the system does not tell: then every holder is elsewhere.
+    process: String,
+    #[cfg(test)]
+    judge: Option<super::tests::Judge>,
+}
+
+impl Place {
+    pub(super) fn here() -> Self {
+        let pid = std::process::id();
+        Self {
+            host: host(),
+            pid,
+            process: process::process_identity(pid).unwrap_or_default(),
+            #[cfg(test)]
+            judge: None,
+        }
+    }
+
+    /// A process of a test, which says itself what became of holders.
+    #[cfg(test)]
+    pub(super) fn simulated(name: &str, judge: super::tests::Judge) -> Self {
+        Self {
+            host: name.to_owned(),
+            pid: 1,
+            process: name.to_owned(),
+            judge: Some(judge),
+        }
+    }
+
+    /// This process as the holder of a lease.
+    pub(super) fn holder(&self, run: &str, since: String) -> Holder {
+        Holder {
+            run: run.to_owned(),
+            host: self.host.clone(),
+            pid: self.pid,
+            process: self.process.clone(),
+            since,
+            group: None,
+        }
+    }
+
+    pub(super) fn fate(&self, holder: &Holder) -> Fate {
+        #[cfg(test)]
+        if let Some(judge) = &self.judge {
+            return judge.fate(holder);
+        }
+        if self.process.is_empty()
+            || holder.host != self.host
+            || !process::is_same_space(&holder.process, &self.process)
+        {
+            return Fate::Elsewhere;
+        }
+        if holder.process == self.process {
+            // This very process: it knows best.
+            return if held().contains(&holder.run) {
+                Fate::Alive
+            } else {
+                Fate::Dead
+            };
+        }
+        match process::process_identity(holder.pid) {
+            Some(process) if process == holder.process => Fate::Alive,
+            _ => Fate::Dead,
+        }
+    }
+}
+
+/// The name of this machine.
+pub(super) fn host() -> String {
+    fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
+}
