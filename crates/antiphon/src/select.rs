@@ -107,11 +107,15 @@ struct Source {
 
 pub(crate) async fn run(context: Context, arguments: Arguments) -> anyhow::Result<u8> {
     // A person may think for long; a signal ends that.
+    let terminal = interactive::Terminal::as_it_is();
     let edit = tokio::task::spawn_blocking(move || edit_catalog(&arguments));
     tokio::select! {
         ended = edit => Ok(ended
             .map_err(|error| Error::internal("the edit ended by a defect").with_source(error))??),
-        () = context.stop().wait() => Err(Error::interrupted().into()),
+        () = context.stop().wait() => {
+            terminal.restore();
+            Err(Error::interrupted().into())
+        }
     }
 }
 
@@ -380,6 +384,9 @@ fn tell(arguments: &Arguments, source: &Source, editor: &Editor) -> Result<()> {
     let mut lines = changes(&source.catalog, editor);
     if lines.is_empty() {
         lines.push("nothing to change: the catalog says so already".to_owned());
+    } else if arguments.interactive {
+        // The person has just said yes to them.
+        lines.clear();
     }
     lines.push(summary::total(editor.entries()));
     if arguments.print {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use inquire::error::InquireError;
 use inquire::{Confirm, MultiSelect, Select};
+use nix::sys::termios::{SetArg, Termios, tcgetattr, tcsetattr};
 use singer_core::catalog::{Catalog, Entry, Inclusion};
 use singer_core::{Error, Result};
 use singer_runtime::stdio;
@@ -23,6 +24,24 @@ pub(super) enum Answer {
     Decline,
     /// Esc or Ctrl-C.
     Leave,
+}
+
+/// The mode of the terminal before any question: a question that a signal cuts short leaves its own.
+pub(super) struct Terminal(Option<Termios>);
+
+impl Terminal {
+    /// The mode now; nothing if there is no terminal.
+    pub(super) fn as_it_is() -> Self {
+        Self(tcgetattr(std::io::stderr()).ok())
+    }
+
+    /// Puts the mode back.
+    pub(super) fn restore(self) {
+        if let Some(mode) = self.0 {
+            // A terminal that has gone needs no mode.
+            drop(tcsetattr(std::io::stderr(), SetArg::TCSANOW, &mode));
+        }
+    }
 }
 
 /// A line of a list.
