@@ -134,6 +134,8 @@ pub struct Fields {
     fields: Vec<Field>,
     /// The first property that the layout does not know, as a span of its key.
     extra: Option<(u32, u32)>,
+    /// The first property that came twice, by its index.
+    repeated: Option<usize>,
 }
 
 impl Fields {
@@ -147,17 +149,26 @@ impl Fields {
         self.extra
     }
 
+    /// The first property of the layout that the record has twice, by its index.
+    pub fn repeated(&self) -> Option<usize> {
+        self.repeated
+    }
+
     /// Scans the object at the start of `bytes[at..]`, which becomes the record's start, and returns
     /// its end. Of a key that comes twice the last one counts.
     pub fn scan(&mut self, bytes: &[u8], at: usize, layout: &Layout) -> Result<usize, ScanError> {
         self.fields.clear();
         self.fields.resize(layout.len(), Field::default());
         self.extra = None;
+        self.repeated = None;
         let mut hint = 0;
         scan_object(bytes, at, 1, |key, value| {
             match layout.find(&bytes[key.0..key.1], hint) {
                 Some(index) => {
                     hint = index + 1;
+                    if self.fields[index].is_present() {
+                        self.repeated = self.repeated.or(Some(index));
+                    }
                     self.fields[index] = Field {
                         start: (value.start - at) as u32,
                         end: (value.end - at) as u32,

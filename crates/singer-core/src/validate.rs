@@ -35,6 +35,16 @@ impl Violation {
         }
     }
 
+    /// The property, and the way down from it: names of properties, and `[]` for an element.
+    pub fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// What is wanted, and what was found.
+    pub fn what(&self) -> &str {
+        &self.what
+    }
+
     /// The same violation, seen from the object or array around it.
     pub(crate) fn inside(mut self, name: &str) -> Self {
         self.path.insert(0, name.to_owned());
@@ -138,7 +148,7 @@ impl Validator {
 }
 
 /// The word for a kind of value in messages.
-pub(crate) fn kind_name(kind: ValueKind) -> &'static str {
+pub fn kind_name(kind: ValueKind) -> &'static str {
     match kind {
         ValueKind::Null => "null",
         ValueKind::Boolean => "boolean",

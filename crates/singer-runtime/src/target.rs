@@ -24,7 +24,7 @@ mod lane;
 mod memory;
 mod options;
 mod publish;
-mod read;
+pub mod read;
 mod rejects;
 mod replay;
 mod run;

@@ -21,11 +21,11 @@ const BLOCKS_AHEAD: usize = 4;
 
 /// The longest line that is accepted unless a caller says otherwise: 100 MiB, as much as Meltano's
 /// own buffer holds.
-pub(crate) const MAX_LINE_BYTES: usize = 100 * 1024 * 1024;
+pub const MAX_LINE_BYTES: usize = 100 * 1024 * 1024;
 
 /// The blocks of an input, read ahead by a thread.
 #[derive(Debug)]
-pub(crate) struct Blocks {
+pub struct Blocks {
     full: mpsc::Receiver<io::Result<Vec<u8>>>,
     empty: mpsc::Sender<Vec<u8>>,
 }
@@ -36,7 +36,7 @@ impl Blocks {
     ///
     /// # Errors
     /// If the system refuses a thread.
-    pub(crate) fn start(input: impl Read + Send + 'static) -> Result<Self> {
+    pub fn start(input: impl Read + Send + 'static) -> Result<Self> {
         let (full_sender, full) = mpsc::channel(BLOCKS_AHEAD);
         let (empty, empty_receiver) = mpsc::channel(BLOCKS_AHEAD);
         std::thread::Builder::new()
@@ -49,12 +49,12 @@ impl Blocks {
     }
 
     /// The next block; `None` at the end of the input. Can be dropped while it waits.
-    pub(crate) async fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
+    pub async fn next(&mut self) -> Option<io::Result<Vec<u8>>> {
         self.full.recv().await
     }
 
     /// Gives a block's memory back.
-    pub(crate) fn give_back(&self, block: Vec<u8>) {
+    pub fn give_back(&self, block: Vec<u8>) {
         // The reader makes a new one if this one finds no room.
         drop(self.empty.try_send(block));
     }
@@ -98,7 +98,7 @@ fn read_blocks(
 
 /// Cuts blocks into lines. A line that goes on in the next block is kept until it is whole.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub struct Lines {
     partial: Vec<u8>,
     number: u64,
     max_bytes: usize,
@@ -106,7 +106,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Lines of `max_bytes` at most.
-    pub(crate) fn new(max_bytes: usize) -> Self {
+    pub fn new(max_bytes: usize) -> Self {
         Self {
             partial: Vec::new(),
             number: 0,
@@ -119,7 +119,7 @@ impl Lines {
     ///
     /// # Errors
     /// If a line is longer than the bound.
-    pub(crate) fn next<'a>(
+    pub fn next<'a>(
         &'a mut self,
         block: &'a [u8],
         at: &mut usize,
@@ -153,7 +153,7 @@ impl Lines {
     }
 
     /// The last line, if the input ended without a line end.
-    pub(crate) fn last(&mut self) -> Option<(u64, &[u8])> {
+    pub fn last(&mut self) -> Option<(u64, &[u8])> {
         self.forget_whole_line();
         if self.partial.is_empty() {
             return None;
