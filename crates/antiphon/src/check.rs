@@ -135,17 +135,21 @@ impl Reading {
         if let Some((number, line)) = lines.last() {
             self.take(line, number);
         }
+        self.note_blank_before(lines.count() + 1);
         Ok(())
     }
 
     fn take(&mut self, line: &[u8], number: u64) {
-        if number > self.lines_read + 1 {
-            let message = "a blank line, which most targets refuse";
-            self.judge
-                .note(Level::Warning, self.lines_read + 1, message);
-        }
+        self.note_blank_before(number);
         self.lines_read = number;
         self.judge.line(line, number);
+    }
+
+    fn note_blank_before(&mut self, number: u64) {
+        for blank in self.lines_read + 1..number {
+            let message = "a blank line, which most targets refuse";
+            self.judge.note(Level::Warning, blank, message);
+        }
     }
 
     fn look_for_mark(&mut self, block: &[u8]) {

@@ -152,6 +152,11 @@ impl Lines {
         }
     }
 
+    /// How many lines there were so far, blank ones too.
+    pub fn count(&self) -> u64 {
+        self.number
+    }
+
     /// The last line, if the input ended without a line end.
     pub fn last(&mut self) -> Option<(u64, &[u8])> {
         self.forget_whole_line();
