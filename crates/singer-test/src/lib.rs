@@ -7,7 +7,7 @@
 //! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
 //! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
 //! * [`tap`], [`target`]: the conformance suites.
-//! * [`database`], [`pendo`], [`moto`], [`folder`]: what the programs under test talk to and work in.
+//! * [`database`], [`pendo`], [`moto`], [`mail`], [`folder`]: what the programs under test talk to and work in.
 //! * [`python`]: the environments of foreign programs.
 
 mod capture;
@@ -18,6 +18,7 @@ pub mod database;
 pub mod fit;
 pub mod folder;
 pub mod golden;
+pub mod mail;
 pub mod moto;
 pub mod pendo;
 pub mod pipe;
