@@ -269,6 +269,8 @@ pub enum Signal {
     Interrupt,
     /// The polite end.
     Terminate,
+    /// The terminal was closed.
+    Hangup,
     /// The end without a word.
     Kill,
     /// Stands still until `Continue`.
@@ -282,6 +284,7 @@ impl Signal {
         match self {
             Signal::Interrupt => "INT",
             Signal::Terminate => "TERM",
+            Signal::Hangup => "HUP",
             Signal::Kill => "KILL",
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use singer_core::{Error, Result};
+use singer_core::Result;
 use singer_net::backoff::{Backoff, chance};
 use singer_runtime::exit;
 use singer_runtime::stop::Reason;
@@ -131,16 +131,13 @@ impl Once<'_> {
         Ok(summary)
     }
 
-    /// Ends what a dead holder left at work, and records it.
+    /// Records what a dead holder has left.
     async fn take_over(&self) -> Result<States> {
         let name = &self.pipeline.name;
-        let holder = self.lease.took_over();
-        if let Some(group) = holder.and_then(|holder| holder.group.as_ref()) {
-            lock::end_group(group, self.pipeline.grace).await?;
-        }
         let mut states = States::open(self.session, name, self.lease.fence()).await?;
         let now = || self.session.clock().timestamp();
-        if let Some(holder) = holder {
+        // Its stages are ended and its fence is closed since the lease was taken.
+        if let Some(holder) = self.lease.took_over() {
             tracing::warn!(
                 pipeline = name,
                 run = holder.run,
@@ -148,11 +145,6 @@ impl Once<'_> {
                 pid = holder.pid,
                 "taken over from a runner that died"
             );
-            if states.fence_off(self.run, &now()).await? == Stored::Fenced {
-                return Err(Error::transient(format!(
-                    "another runner has taken over the pipeline `{name}` meanwhile"
-                )));
-            }
         }
         for summary in history::recover(self.session, name).await? {
             notify::after(self.session, self.pipeline, &summary).await;

@@ -1,0 +1,7 @@
+//! `antiphon run` end to end: real processes, with shell scripts as foreign taps and targets.
+
+mod deaths;
+mod ends;
+mod faults;
+mod project;
+mod ways;
