@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -47,6 +48,23 @@ fn stdin() -> Box<dyn Read + Send> {
     }
     // Large reads pass by the small buffer inside.
     Box::new(stdin)
+}
+
+/// Stdin and stdout without any buffer, for what passes bytes on as they come. Whoever uses it is the only
+/// one who does.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is the reader of stdin and the writer of stdout"
+)]
+pub fn passage() -> Result<(File, File)> {
+    let own = |descriptor: io::Result<OwnedFd>| {
+        let failed = |error| Error::internal("cannot use stdin and stdout").with_source(error);
+        Ok(File::from(descriptor.map_err(failed)?))
+    };
+    Ok((
+        own(io::stdin().as_fd().try_clone_to_owned())?,
+        own(io::stdout().as_fd().try_clone_to_owned())?,
+    ))
 }
 
 #[expect(
