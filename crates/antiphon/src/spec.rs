@@ -23,6 +23,7 @@ mod reader;
 pub(crate) mod schedule;
 mod sections;
 
+pub(crate) use place::written_key;
 pub(crate) use programs::{find_program, is_ours};
 
 /// The file that is looked for when none is named.
@@ -253,7 +254,15 @@ impl Project {
                 + 1;
             Error::config(format!("{} line {line} is not UTF-8", absolute.display()))
         })?;
-        sections::read_project(&absolute, text)
+        Self::parse(&absolute, text)
+    }
+
+    /// Reads the text of a file that lies, or is to lie, at an absolute path.
+    ///
+    /// # Errors
+    /// As of [`Project::load`].
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self> {
+        sections::read_project(file, text)
     }
 
     /// A pipeline by its name; an unknown one is an error with the nearest known name.

@@ -62,7 +62,7 @@ pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
 }
 
 /// A key of the file as it is written: bare if it can be.
-fn written_key(name: &str) -> String {
+pub(crate) fn written_key(name: &str) -> String {
     let is_bare = !name.is_empty()
         && name
             .bytes()
