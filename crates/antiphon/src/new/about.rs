@@ -19,7 +19,6 @@ const LONGEST_ANSWER: u64 = 4 << 20;
 /// What a program says of itself.
 #[derive(Debug)]
 pub(super) struct About {
-    pub(super) capabilities: Vec<String>,
     pub(super) settings: Vec<Setting>,
 }
 
@@ -81,17 +80,7 @@ fn read(bytes: &[u8]) -> Option<About> {
     let begin = bytes.iter().position(|byte| *byte == b'{')?;
     let document: Value = serde_json::from_slice(bytes.get(begin..)?).ok()?;
     let schema = document.get("settings")?.as_object()?;
-    let capabilities = document
-        .get("capabilities")
-        .and_then(Value::as_array)
-        .map(|words| {
-            words
-                .iter()
-                .filter_map(|word| Some(word.as_str()?.to_owned()))
-                .collect()
-        });
     Some(About {
-        capabilities: capabilities.unwrap_or_default(),
         settings: read_settings(schema),
     })
 }
@@ -186,7 +175,6 @@ mod tests {
  "required": ["token", "auth", "shops"]}}"#,
         )
         .unwrap();
-        assert_eq!(about.capabilities, ["catalog", "discover"]);
         let token = &about.settings[0];
         assert!(token.required && token.secret && !token.takes_object);
         assert_eq!(token.description, "The token");

@@ -72,17 +72,27 @@ fn pipeline(parts: &[Part], name: &str) -> String {
         line(&mut text, "target", &stage(part, None));
     }
     for (key, example) in EXAMPLES {
-        let meaning = keys::SETTINGS
+        let comment = keys::SETTINGS
             .iter()
             .find(|known| known.name == *key)
-            .map_or("", |known: &Key| known.meaning);
+            .map(explain)
+            .unwrap_or_default();
         line(
             &mut text,
             &format!("# {key}"),
-            &format!("{example}  # {meaning}"),
+            &format!("{example}  # {comment}"),
         );
     }
     text
+}
+
+/// What a key takes, what holds without it, what it is for.
+fn explain(key: &Key) -> String {
+    let default = match key.default {
+        "" => String::new(),
+        default => format!(", default {default}"),
+    };
+    format!("{}{default}: {}", key.form, key.meaning)
 }
 
 fn line(text: &mut String, key: &str, value: &str) {

@@ -301,14 +301,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Texts in a list, or one alone.
-    pub(super) fn texts(&mut self, node: &'a Node<'a>) -> Vec<String> {
-        self.items(node)
-            .into_iter()
-            .filter_map(|item| self.text(item).map(str::to_owned))
-            .collect()
-    }
-
     /// A text, or where one is found: `{ env = "NAME" }`, `{ file = "PATH" }`, `{ command = "…" }`.
     pub(super) fn secret(&mut self, node: &'a Node<'a>) -> Option<SecretSource> {
         const EXPECTED: &str =
