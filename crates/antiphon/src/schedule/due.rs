@@ -31,6 +31,8 @@ pub(super) struct Timetable {
     offset: TimeDelta,
     /// Everything up to here is done; unknown until the history was read.
     done: Option<DateTime<Utc>>,
+    /// From one moment to another there is nothing to do: most looks end here.
+    quiet: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,6 +96,7 @@ impl Timetable {
             zone,
             offset: TimeDelta::zero(),
             done: None,
+            quiet: None,
         };
         let period = table.shortest_period(now);
         table.offset = offset(name, jitter, period);
@@ -117,6 +120,7 @@ impl Timetable {
         now: DateTime<Utc>,
         late: Late,
     ) {
+        self.quiet = None;
         self.done = Some(match (last_start, late) {
             (Some(start), _) => start,
             // What never ran begins with its next time, or with the one before.
@@ -129,6 +133,7 @@ impl Timetable {
 
     /// Takes over from the timetable that stood here before the file changed.
     pub(super) fn inherit(&mut self, old: &Self, now: DateTime<Utc>) {
+        self.quiet = None;
         // Times of a new schedule that lie in the past were never promised.
         self.done = if old.cron.as_str() == self.cron.as_str() && old.zone == self.zone {
             old.done
@@ -139,6 +144,21 @@ impl Timetable {
 
     /// Looks at the clock. What it says is done from now on.
     pub(super) fn look(&mut self, now: DateTime<Utc>, late: Late) -> Look {
+        if self.quiet_until(now).is_some() {
+            return Look::Wait;
+        }
+        let look = self.look_closely(now, late);
+        self.quiet = self.next(now).map(|next| (now, next));
+        look
+    }
+
+    /// The end of the quiet time that this moment is in.
+    fn quiet_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (from, to) = self.quiet?;
+        (from <= now && now < to).then_some(to)
+    }
+
+    fn look_closely(&mut self, now: DateTime<Utc>, late: Late) -> Look {
         let Some(done) = self.done else {
             return Look::Wait;
         };
@@ -165,6 +185,9 @@ impl Timetable {
 
     /// The next moment at which [`Self::look`] will have something to say.
     pub(super) fn next(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        if let Some(next) = self.quiet_until(now) {
+            return Some(next);
+        }
         let from = self.done.map_or(now, |done| done.max(now - self.offset));
         Some(self.following(from)? + self.offset)
     }

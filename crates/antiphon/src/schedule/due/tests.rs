@@ -236,7 +236,7 @@ fn hundreds_of_pipelines_start_at_moments_of_their_own() {
     };
     let jitter = Duration::from_secs(10);
     let mut seconds = [0; 10];
-    for number in 0..500 {
+    for number in 0..300 {
         let offset = offset_of(number, "* * * * *", jitter);
         assert_eq!(
             offset,
@@ -248,7 +248,7 @@ fn hundreds_of_pipelines_start_at_moments_of_their_own() {
         assert!(wide < TimeDelta::seconds(30), "half the period at most");
     }
     assert!(
-        seconds.iter().all(|count| (30..=75).contains(count)),
+        seconds.iter().all(|count| (15..=48).contains(count)),
         "{seconds:?}"
     );
     assert_eq!(offset_of(1, "* * * * *", Duration::ZERO), TimeDelta::zero());
