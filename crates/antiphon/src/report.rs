@@ -196,6 +196,21 @@ impl Watcher {
         heard.tail.iter().skip(from).cloned().collect()
     }
 
+    /// The run's work folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.inner.work
+    }
+
+    /// Whether a stage of ours is at work, which says itself in the log how far it is.
+    pub(crate) fn has_words_of_ours(&self) -> bool {
+        let heard = self.heard();
+        let mut reports = heard
+            .stages
+            .values()
+            .flat_map(|stage| stage.reports.values());
+        reports.any(|report| report.role != "tally")
+    }
+
     /// Everything that was said is in the file, unless its disk does not take it. What is noted later is
     /// shown and not kept.
     pub(crate) fn finish(&self) -> Result<()> {
