@@ -251,6 +251,12 @@ pub(crate) async fn record(session: &Session, summary: &Summary, work: &Path) ->
     record::record(session, summary, work).await
 }
 
+/// Leaves a run that has ended to the next [`recover`] on this machine: for a runner that has lost its
+/// lease, and may write nothing more into the store.
+pub(crate) fn set_aside(summary: &Summary, work: &Path) -> Result<()> {
+    record::set_aside(summary, work)
+}
+
 /// Collects what dead runners on this machine have left of a pipeline: their logs and rejects, with a
 /// summary that says that they died. To be called under the lease, before a run. Gives the summaries that it
 /// has stored, the oldest first: nobody was told of those runs yet ([`crate::notify::after`]).

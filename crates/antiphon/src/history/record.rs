@@ -37,6 +37,17 @@ pub(super) async fn record(session: &Session, summary: &Summary, folder: &Path) 
     Ok(())
 }
 
+/// Leaves a run that has ended in its work folder.
+pub(super) fn set_aside(summary: &Summary, folder: &Path) -> Result<()> {
+    let kept = to_bytes(summary).and_then(|bytes| {
+        keep(folder, &bytes).map_err(|error| {
+            Error::internal(format!("cannot write into `{}`", folder.display())).with_source(error)
+        })
+    });
+    work::give_up(folder);
+    kept
+}
+
 /// The summary that a run left in its work folder, if it came to its end.
 pub(super) fn kept(folder: &Path) -> Option<Summary> {
     serde_json::from_slice(&std::fs::read(folder.join(keys::SUMMARY)).ok()?).ok()

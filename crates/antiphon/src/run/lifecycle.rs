@@ -56,8 +56,11 @@ pub(super) async fn run(
         let error = exit::summary_line(&error.into());
         tracing::warn!(pipeline = pipeline.name, error, "cannot release the lease");
     }
-    let summary = ended?;
-    notify::after(session, pipeline, &summary).await;
+    let (summary, next) = ended?;
+    // Whoever has the pipeline now tells of this run when it finds it.
+    if next != Next::Withdraw {
+        notify::after(session, pipeline, &summary).await;
+    }
     Ok(Ended::Ran(Box::new(summary)))
 }
 
@@ -78,7 +81,7 @@ struct Attempts {
 }
 
 impl Once<'_> {
-    async fn under_lease(&self, echo: Echo) -> Result<Summary> {
+    async fn under_lease(&self, echo: Echo) -> Result<(Summary, Next)> {
         let started = Instant::now();
         let started_at = self.session.clock().now();
         let name = &self.pipeline.name;
@@ -122,13 +125,25 @@ impl Once<'_> {
         {
             intake.warn(format!("cannot collect the target's rejects: {error}"));
         }
+        let next = attempts.verdict.next;
         let mut summary = self.summarize(&folder, &watcher, attempts, intake);
         summary.started_at = started_at;
         summary.state_before = before;
         summary.duration_seconds = started.elapsed().as_secs_f64();
-        self.keep(&mut summary, &watcher, &folder).await;
+        if let Err(error) = watcher.finish() {
+            let error = exit::summary_line(&error.into());
+            tracing::warn!(error, "the log is not whole");
+        }
+        if next == Next::Withdraw {
+            if let Err(error) = history::set_aside(&summary, &folder) {
+                let error = exit::summary_line(&error.into());
+                tracing::warn!(error, "the end of the run is not kept");
+            }
+            return Ok((summary, next));
+        }
+        self.keep(&mut summary, &folder).await;
         display.end().await;
-        Ok(summary)
+        Ok((summary, next))
     }
 
     /// Records what a dead holder has left.
@@ -191,7 +206,7 @@ impl Once<'_> {
                 return attempts;
             }
             attempts.number += 1;
-            let launches = match plan.from_state(intake.baseline.as_deref()) {
+            let launches = match plan.launches_from(intake.baseline.as_deref()) {
                 Ok(launches) => launches,
                 Err(unfit) => {
                     attempts.verdict = verdict::unfit(unfit);
@@ -226,7 +241,7 @@ impl Once<'_> {
                 }
                 Err(unfit) => attempts.verdict = verdict::unfit(unfit),
             }
-            if attempts.verdict.next == Next::End
+            if attempts.verdict.next != Next::Retry
                 || attempts.number > self.pipeline.retries
                 || !self.wait(attempts.number, watcher, deadline).await
             {
@@ -348,13 +363,7 @@ impl Once<'_> {
 
     /// Records the run. Where that fails, its work folder stays for the next run, and the exit code says
     /// so: whoever looks at the history alone would take it for missing.
-    async fn keep(&self, summary: &mut Summary, watcher: &Watcher, folder: &Path) {
-        if let Err(error) = watcher.finish() {
-            tracing::warn!(
-                error = exit::summary_line(&error.into()),
-                "the log is not whole"
-            );
-        }
+    async fn keep(&self, summary: &mut Summary, folder: &Path) {
         let recorded = history::record(self.session, summary, folder).await;
         if let Err(error) = recorded {
             let error = anyhow::Error::new(error);

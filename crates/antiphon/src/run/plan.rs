@@ -110,7 +110,7 @@ impl Plan {
     }
 
     /// The stages of an attempt that starts from a state, byte for byte.
-    pub(super) fn from_state(&self, state: Option<&str>) -> Result<Vec<Launch>, Unfit> {
+    pub(super) fn launches_from(&self, state: Option<&str>) -> Result<Vec<Launch>, Unfit> {
         let mut launches = self.launches.clone();
         let tap = launches.first_mut().filter(|first| first.role == Role::Tap);
         if let (Some(tap), Some(state)) = (tap, state) {

@@ -21,11 +21,15 @@ pub(super) struct Verdict {
     pub(super) next: Next,
 }
 
-/// Whether a failed attempt is worth another.
+/// What is to be done after an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
+    /// It failed, and another makes sense.
     Retry,
+    /// The run is over.
     End,
+    /// The run is over, and the pipeline is somebody else's: nothing more may be written.
+    Withdraw,
 }
 
 /// Judges an attempt. `words` are what a stage said last.
@@ -93,7 +97,10 @@ fn ended_by_us(
             "another runner has taken over the pipeline: this one stopped and wrote nothing more",
         )
         .with_hint("nothing is lost: the other run goes on from the newest state");
-        return Some(failed(RUNNER, "lost its lease", &error.into(), exit::LATER));
+        return Some(Verdict {
+            next: Next::Withdraw,
+            ..failed(RUNNER, "lost its lease", &error.into(), exit::LATER)
+        });
     }
     if let Some(Cause::Stopped(reason)) = attempted.cause {
         return Some(interrupted(reason, fault.cloned()));

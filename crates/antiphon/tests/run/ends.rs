@@ -57,7 +57,7 @@ fn a_timeout_ends_the_stages_even_if_they_do_not_hear() {
     let project = Project::of(
         &format!("trap '' TERM\n{}", endless()),
         TARGET,
-        "timeout = \"1s\"\ngrace = \"200ms\"",
+        "timeout = \"4s\"\ngrace = \"200ms\"",
     );
     project
         .run()

@@ -184,6 +184,18 @@ fn a_store_that_is_out_of_reach_is_an_error_before_any_run() {
 }
 
 #[test]
+fn a_store_that_cannot_be_written_is_an_error_before_any_run() {
+    let project = Project::new("");
+    let toml = project.folder.read("antiphon.toml");
+    let toml = format!("[store]\nurl = \"/proc/antiphon\"\nwork = \"work\"\n{toml}");
+    project.folder.write("antiphon.toml", toml);
+    let ended = project.run();
+    assert!(matches!(ended.code(), Some(1 | 2)), "{}", ended.stderr);
+    ended.expect_log("/proc/antiphon");
+    assert!(!project.folder.file("tap.args").exists());
+}
+
+#[test]
 fn two_runs_at_once_are_one_run_and_one_line() {
     let project = Project::of(
         &format!("{TAP}\ntouch ready\nwhile [ ! -e go ]; do sleep 0.01; done"),

@@ -130,6 +130,21 @@ fn a_failure_that_stays_temporary_ends_with_75() {
 }
 
 #[test]
+fn records_between_foreign_stages_are_counted_by_a_stage_of_our_own() {
+    let project = Project::new("count = \"auto\"");
+    project.run().expect_code(0);
+    let summary = project.summary();
+    assert_eq!(summary["streams"]["a"]["records"], 1);
+    assert_eq!(summary["stages"][1]["label"], "tally");
+    assert_eq!(project.bookmarks(), ["7"]);
+    // It is no fault of the counting stage that its reader leaves.
+    project.script("target.sh", "read -r line; echo 'ERROR full' >&2; exit 1");
+    project.script("tap.sh", &format!("{TAP}\nyes '{{}}'"));
+    project.run().expect_code(1);
+    assert_eq!(project.summary()["fault"]["stage"], "target");
+}
+
+#[test]
 fn several_pipelines_run_side_by_side_and_one_that_fails_leaves_the_others() {
     let project = Project::new("");
     let toml = project.folder.read("antiphon.toml");
