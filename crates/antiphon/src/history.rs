@@ -321,3 +321,6 @@ pub(crate) async fn run_history(
 pub(crate) async fn run_logs(session: Session, arguments: LogsArguments) -> anyhow::Result<u8> {
     logs::run(session, arguments).await
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
