@@ -12,7 +12,6 @@ use singer_core::Result;
 
 use crate::session::Session;
 
-mod amount;
 mod find;
 mod index;
 pub(crate) mod keys;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::amount;
+use singer_runtime::amount;
 
 use super::text::{self, Column};
 use super::{Counts, Summary};

@@ -1,7 +1,7 @@
 //! What people read: tables, times, the characters of the strip.
 
-use super::amount;
 use chrono::{DateTime, Utc};
+use singer_runtime::amount;
 
 use super::{Brief, Kind, Outcome};
 

@@ -9,8 +9,10 @@ use super::lines::Filter;
 use super::settle::settle;
 use super::{CLEARED, Chosen, open_runs};
 use crate::history::{self, Kind};
-use crate::lock::{self, Holder, Taken};
+use crate::lock::{self, Holder, Lease, Taken};
+use crate::notify;
 use crate::session::Session;
+use crate::state::{States, Stored};
 
 /// Runs the command.
 pub(super) async fn run(
@@ -24,7 +26,10 @@ pub(super) async fn run(
         Taken::Lease(lease) => lease,
         Taken::Held(holder) => return Err(busy(pipeline, &holder).into()),
     };
-    let cleared = clear(session, pipeline, chosen, older_than, &run).await;
+    let cleared = match settle_dead(session, pipeline, &lease, &run).await {
+        Ok(()) => clear(session, pipeline, chosen, older_than, &run).await,
+        Err(error) => Err(error),
+    };
     let released = lease.release().await;
     let cleared = cleared?;
     released?;
@@ -40,6 +45,34 @@ pub(super) async fn run(
     stdio::print(text.as_bytes())?;
     Ok(exit::DONE)
 }
+
+/// Does what a run does when it takes over: nobody after this lease would know of the dead holder any more.
+async fn settle_dead(session: &Session, pipeline: &str, lease: &Lease, run: &str) -> Result<()> {
+    let known = session.project.pipelines.get(pipeline);
+    if let Some(holder) = lease.took_over() {
+        if let Some(group) = &holder.group {
+            let grace = known.map_or(GRACE, |pipeline| pipeline.grace);
+            lock::end_group(group, grace).await?;
+        }
+        let mut states = States::open(session, pipeline, lease.fence()).await?;
+        let now = session.clock().timestamp();
+        if states.fence_off(run, &now).await? == Stored::Fenced {
+            return Err(Error::transient(format!(
+                "another runner has taken over `{pipeline}` meanwhile"
+            )));
+        }
+    }
+    // What a dead run left may be rejects that are meant to be cleared.
+    for summary in history::recover(session, pipeline).await? {
+        if let Some(known) = known {
+            notify::after(session, known, &summary).await;
+        }
+    }
+    Ok(())
+}
+
+/// From SIGTERM to SIGKILL for the stages of a pipeline that the project no longer has.
+const GRACE: Duration = Duration::from_secs(30);
 
 async fn clear(
     session: &Session,
