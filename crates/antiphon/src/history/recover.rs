@@ -199,19 +199,12 @@ async fn versions(
         if !is_own && (after.is_some() || !is_later(&version, run, started_at)) {
             return Ok((Some(version.version), after.or(Some(version.version))));
         }
-        let before = version.version.checked_sub(1);
-        let object = match before {
-            Some(before) => session.store.get(&keys::state(pipeline, before)).await?,
-            None => None,
-        };
+        let before = version.version.saturating_sub(1);
         // Retention has removed what lies before, or there was nothing.
-        let Some(object) = object else {
+        let Some(older) = states.version(before).await? else {
             return Ok((None, after));
         };
-        let key = keys::state(pipeline, version.version - 1);
-        version = serde_json::from_slice(&object.bytes).map_err(|error| {
-            Error::internal(format!("the state `{key}` is broken")).with_source(error)
-        })?;
+        version = older;
     }
 }
 

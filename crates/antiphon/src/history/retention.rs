@@ -128,6 +128,12 @@ async fn remove(session: &Session, objects: &[Listed]) -> Result<()> {
     for object in first.into_iter().chain(last) {
         session.store.delete(&object.key).await?;
     }
+    // A folder that is a store keeps empty ones, and they would be taken for runs.
+    if let (Some(root), Some(object)) = (session.store.folder(), objects.first())
+        && let Some((run, _)) = object.key.rsplit_once('/')
+    {
+        drop(std::fs::remove_dir(root.join(run)));
+    }
     Ok(())
 }
 

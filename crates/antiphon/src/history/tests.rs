@@ -18,7 +18,7 @@ url = "kept"
 work = "work"
 
 [retention]
-runs = 12
+runs = 20
 age = "30d"
 
 [pipelines.a]
@@ -206,7 +206,7 @@ async fn retention_keeps_the_newest_the_last_good_and_open_rejects() {
     let folder = Folder::new();
     let session = session(&folder).await;
     let day = 24 * 60;
-    // 40 days ago to today: beyond the limits from the 13th on, but for what is protected.
+    // 40 days ago to today: beyond the limit from the 21st on, but for what is protected.
     for days in (0..40).rev() {
         let minutes = days * day;
         let mut run = summary("a", &run_at(minutes), minutes);
@@ -230,11 +230,11 @@ async fn retention_keeps_the_newest_the_last_good_and_open_rejects() {
 
     let kept: Vec<String> = session.store.folders(&keys::runs("a")).await.unwrap();
     let mut expected = vec![run_at(38 * day), run_at(35 * day)];
-    expected.extend((0..12).rev().map(|days| run_at(days * day)));
+    expected.extend((0..20).rev().map(|days| run_at(days * day)));
     assert_eq!(kept, expected);
     let index = index(&session, "a").await.unwrap();
-    assert_eq!(index.kept, 14);
-    assert_eq!(index.runs.len(), 14);
+    assert_eq!(index.kept, 22);
+    assert_eq!(index.runs.len(), 22);
     assert_eq!(index.last_good.unwrap().run, run_at(35 * day));
 }
 
@@ -242,7 +242,7 @@ async fn retention_keeps_the_newest_the_last_good_and_open_rejects() {
 async fn what_is_not_due_is_not_looked_at() {
     let folder = Folder::new();
     let session = session(&folder).await;
-    for minutes in (0..12).rev() {
+    for minutes in (0..20).rev() {
         record_run(&session, &summary("a", &run_at(minutes), minutes), "").await;
     }
     prune(&session, "a").await.unwrap();
@@ -252,7 +252,7 @@ async fn what_is_not_due_is_not_looked_at() {
     prune(&session, "a").await.unwrap();
     assert_eq!(
         index(&session, "a").await.unwrap().kept,
-        13,
+        21,
         "one above the limit is no reason"
     );
     session.clock().advance(TimeDelta::days(2));
