@@ -13,6 +13,7 @@ use singer_test::poll;
 const TAP: &str = r#"#!/bin/sh
 echo "INFO the tap starts" >&2
 cat tap.says
+echo "INFO METRIC: {\"type\":\"counter\",\"metric\":\"record_count\",\"value\":$(grep -c RECORD tap.says),\"tags\":{\"endpoint\":\"s\"}}" >&2
 echo "INFO said" >&2
 if [ -e tap.waits ]; then
     while [ ! -e go ]; do sleep 0.05; done
@@ -61,6 +62,7 @@ target = { exec = "./target", rejects_path = "refused.jsonl" }
 schedule = "@hourly"
 retries = 0
 grace = "1s"
+count = "metrics"
 
 [pipelines.b]
 tap = { exec = "./tap" }
@@ -164,12 +166,8 @@ fn settled(mut value: Value) -> Value {
 fn under_way(folder: &Folder) -> Running {
     folder.write("tap.waits", "");
     let running = prepared(folder, &["run", "a"]).start();
-    poll::until("the state is stored", || {
-        folder
-            .file(".antiphon/store/pipelines/a/state/00000001.json")
-            .exists()
-            || fs::read_dir(folder.path()).unwrap().count() == 0
-    });
+    let state = folder.file(".antiphon/pipelines/a/state/00000001.json");
+    poll::until("the state is stored", || state.exists());
     running
 }
 

@@ -100,7 +100,8 @@ async fn running(session: &Session, pipeline: &str) -> Result<Option<Running>> {
     let Some(holder) = lock::holder(session, pipeline).await? else {
         return Ok(None);
     };
-    let live = live::of(session, pipeline).await?;
+    // Who holds the lease is what counts; how far it has come may be told or not.
+    let live = live::of(session, pipeline).await.ok().flatten();
     let live = live.filter(|live| live.run == holder.run);
     let known = |live: &Live| -> Vec<u64> {
         let records = live.streams.values().map(|counts| counts.records);

@@ -257,7 +257,7 @@ async fn what_is_not_due_is_not_looked_at() {
     );
     session.clock().advance(TimeDelta::days(2));
     prune(&session, "a").await.unwrap();
-    assert_eq!(index(&session, "a").await.unwrap().kept, 12, "a day is one");
+    assert_eq!(index(&session, "a").await.unwrap().kept, 20, "a day is one");
 }
 
 #[tokio::test]
