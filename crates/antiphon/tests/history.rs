@@ -254,7 +254,7 @@ fn every_pipeline_is_listed() {
     listed.expect_code(0);
     let listed: Vec<Value> = lines(&listed).into_iter().map(settled).collect();
     let brief = json!({
-        "run": "…", "kind": "sync", "started_at": "…", "duration_seconds": "…",
+        "run": "…", "kind": "sync", "is_partial": false, "started_at": "…", "duration_seconds": "…",
         "outcome": "succeeded", "exit_code": 0, "stage": null, "words": null, "records": 2,
         "rejects": 0, "state_before": null, "state_after": 1,
     });

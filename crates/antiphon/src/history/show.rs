@@ -111,30 +111,8 @@ async fn is_pipeline(session: &Session, name: &str) -> Result<bool> {
 }
 
 async fn show_one(session: &Session, run: &str, format: Format) -> anyhow::Result<u8> {
-    let Some(place) = find::locate(session, run).await? else {
-        // It may be the name of a pipeline with an error in it.
-        let error = Error::config(format!("there is no run and no pipeline `{run}`"))
-            .with_hint("`antiphon history` shows the last runs, `antiphon list` the pipelines");
-        return Err(match session.project.pipeline(run) {
-            Err(unknown) => unknown
-                .hints()
-                .iter()
-                .fold(error, |error, hint| error.with_hint(hint))
-                .into(),
-            Ok(_) => error.into(),
-        });
-    };
-    let Some(summary) = index::read(session, &place.pipeline, &place.run).await? else {
-        let error = Error::config(format!(
-            "the run `{}` of `{}` has no summary: it is under way, or was not recorded yet",
-            place.run, place.pipeline
-        ));
-        return Err(error
-            .with_hint(format!(
-                "`antiphon logs {} --follow` shows what it says",
-                place.run
-            ))
-            .into());
+    let Some(summary) = super::find(session, run).await? else {
+        return Err(not_found(session, run).await?.into());
     };
     let text = match format {
         Format::Text => one::to_text(&summary),
@@ -142,6 +120,27 @@ async fn show_one(session: &Session, run: &str, format: Format) -> anyhow::Resul
     };
     stdio::print(text.as_bytes())?;
     Ok(exit::DONE)
+}
+
+/// The error for a run that has no summary.
+async fn not_found(session: &Session, run: &str) -> Result<Error> {
+    if let Some(place) = find::locate(session, run).await? {
+        let error = Error::config(format!(
+            "the run `{}` of `{}` has no summary: it is under way, or was not recorded yet",
+            place.run, place.pipeline
+        ));
+        let hint = format!("`antiphon logs {} --follow` shows what it says", place.run);
+        return Ok(error.with_hint(hint));
+    }
+    let mut error = Error::config(format!("there is no run and no pipeline `{run}`"))
+        .with_hint("`antiphon history` shows the last runs, `antiphon list` the pipelines");
+    // It may be the name of a pipeline with a mistake in it.
+    if let Err(unknown) = session.project.pipeline(run) {
+        for hint in unknown.hints() {
+            error = error.with_hint(hint);
+        }
+    }
+    Ok(error)
 }
 
 /// The wanted runs of pipelines, the newest first, each with its pipeline.
