@@ -467,3 +467,37 @@ fn a_broken_file_is_told_with_line_and_key() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
+
+/// With `UPDATE_GOLDEN=1` the tables are written.
+#[test]
+fn the_tables_of_the_readme_are_the_keys() {
+    const CLOSE: &str = "<!-- /keys -->";
+    let page = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let text = std::fs::read_to_string(page).unwrap();
+    let mut expected = text.clone();
+    for (name, keys) in [
+        ("top", keys::TOP),
+        ("stages", keys::STAGES),
+        ("stage", keys::STAGE),
+        ("settings", keys::SETTINGS),
+        ("store", keys::STORE),
+        ("retention", keys::RETENTION),
+        ("notifier", keys::NOTIFIER),
+        ("sns", keys::SNS),
+        ("webhook", keys::WEBHOOK),
+        ("email", keys::EMAIL),
+        ("command", keys::COMMAND),
+    ] {
+        let open = format!("<!-- keys: {name} -->\n");
+        let (head, rest) = expected.split_once(&open).unwrap();
+        let (_, tail) = rest.split_once(CLOSE).unwrap();
+        let mut table =
+            "| key | takes | default | what it is for |\n| --- | --- | --- | --- |\n".to_owned();
+        for key in keys {
+            let cells = [key.form, key.default, key.meaning].map(|cell| cell.replace('|', "\\|"));
+            table.push_str(&format!("| `{}` | {} |\n", key.name, cells.join(" | ")));
+        }
+        expected = format!("{head}{open}{table}{CLOSE}{tail}");
+    }
+    singer_test::golden::compare(page, &expected);
+}
