@@ -12,7 +12,7 @@ CARGO ?= cargo
 PROFILE ?= release
 # Where `install` puts the binaries: PREFIX/bin.
 PREFIX ?= $(HOME)/.local
-BINARIES := tap-redshift target-pendo antiphon-sandbox
+BINARIES := tap-redshift target-pendo antiphon antiphon-sandbox
 
 # The pipeline that `discover`, `fullsync` and `sync` run. CONFIG and TARGET_CONFIG may list several
 # files; later ones override earlier ones key by key.

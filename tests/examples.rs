@@ -207,6 +207,7 @@ fn the_commands_of_the_readme_run() {
         }
         fs::write(folder.join(name), config.to_string()).expect("a file can be written");
     };
+    fs::copy(example("antiphon.toml"), folder.join("antiphon.toml")).expect("a file can be copied");
     overlaid("tap-redshift.json", world.tap_config());
     overlaid("target-pendo.json", world.target_config());
     fs::write(
@@ -222,6 +223,12 @@ fn the_commands_of_the_readme_run() {
         .finish();
     finished.expect_code(0);
     assert!(folder.join("my-catalog.json").exists() && folder.join("state.json").exists());
+    assert!(
+        folder
+            .join(".antiphon/pipelines/redshift-to-pendo/state")
+            .is_dir(),
+        "antiphon has kept no state"
+    );
     assert_eq!(
         world.pendo.custom(Kind::Account).len(),
         world
@@ -235,7 +242,7 @@ fn the_commands_of_the_readme_run() {
 fn the_demo_runs_and_leaves_nothing_running() {
     let world_folder = singer_test::folder::Folder::new();
     let binaries = singer_test::bin::binary("antiphon-sandbox");
-    for name in ["tap-redshift", "target-pendo"] {
+    for name in ["tap-redshift", "target-pendo", "antiphon"] {
         singer_test::bin::binary(name);
     }
     let finished = Run::program(example("demo.sh"))
@@ -250,6 +257,8 @@ fn the_demo_runs_and_leaves_nothing_running() {
         "Incremental sync",
         "replication_key_value",
         "missing",
+        "Left alone",
+        "antiphon serve",
     ] {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }

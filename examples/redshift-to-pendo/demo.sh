@@ -65,9 +65,9 @@ sync() { # NAME STATE_FLAGS…
     took=$((SECONDS - began))
 }
 
-step Build 'tap-redshift, target-pendo, antiphon-sandbox'
+step Build 'tap-redshift, target-pendo, antiphon, antiphon-sandbox'
 if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" --bin tap-redshift --bin target-pendo --bin antiphon-sandbox
+    ${CARGO:-cargo} build --locked --profile "$profile" --bin tap-redshift --bin target-pendo --bin antiphon --bin antiphon-sandbox
     DEMO_BINARIES=target/$built
 fi
 binaries=$(cd "$DEMO_BINARIES" && pwd)
@@ -154,6 +154,21 @@ if test -s "$rejects"; then
     show '' "The missing ids stand in $rejects, ready to be replayed; the first without its record:"
     head -n 1 "$rejects" | sed 's/"record":{[^}]*}/"record":{…}/' | indent
 fi
+
+step 'Left alone' 'the same pipe under antiphon, which keeps the states, the history and the log of each run'
+sed "s|catalog = \"catalog.json\"|&, args = [\"--jobs\", \"$jobs\"]|" "$example/antiphon.toml" > "$folder/antiphon.toml"
+show '$ antiphon run redshift-to-pendo'
+# The sample data has ids that Pendo does not know: 3 means done, with rejects.
+left_alone=0
+(cd "$folder" && antiphon --quiet run redshift-to-pendo 2> antiphon.log > antiphon.out) || left_alone=$?
+case $left_alone in
+    0 | 3) ;;
+    *) tail -n 12 "$folder/antiphon.log" >&2; fail 'antiphon could not run the pipeline' ;;
+esac
+show '$ antiphon history'
+(cd "$folder" && antiphon --quiet history) | indent | indent
+show "Its page: cd $folder; antiphon serve"
+
 show '' "Look at $folder: configs, catalog, states, rejects, and the logs of both sides."
 if test -n "${DEMO_KEEP:-}"; then
     show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \

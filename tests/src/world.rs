@@ -120,7 +120,7 @@ fn search_path() -> String {
         .expect("a binary lies in a folder")
         .display()
         .to_string();
-    for name in ["target-pendo", "antiphon-sandbox"] {
+    for name in ["target-pendo", "antiphon", "antiphon-sandbox"] {
         bin::binary(name);
     }
     format!("{own}:{}", std::env::var("PATH").unwrap_or_default())
