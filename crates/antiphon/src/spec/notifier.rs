@@ -187,15 +187,16 @@ fn read_email<'a>(reader: &mut Reader<'a>, table: Table<'a>) -> Option<Channel> 
             .collect()
     });
     let host = host?;
-    if tls == MailTls::None && !is_loopback(host) {
-        if let Some(node) = table.get("password") {
-            reader.fault_with_hint(
-                Place::Value(node),
-                "{key} would be sent in the clear",
-                Some("set `tls` to `starttls` or `tls`, or leave the password out".to_owned()),
-            );
-            return None;
-        }
+    if tls == MailTls::None
+        && !is_loopback(host)
+        && let Some(node) = table.get("password")
+    {
+        reader.fault_with_hint(
+            Place::Value(node),
+            "{key} would be sent in the clear",
+            Some("set `tls` to `starttls` or `tls`, or leave the password out".to_owned()),
+        );
+        return None;
     }
     Some(Channel::Email {
         host: host.to_owned(),

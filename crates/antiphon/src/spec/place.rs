@@ -51,14 +51,13 @@ pub(super) fn key_path(root: &DeTable<'_>, place: Place<'_>) -> Option<String> {
 }
 /// The line and the column of a byte, both from 1; the column counts characters.
 pub(super) fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.char_indices().take_while(|(at, _)| *at < offset).fold(
+    text.char_indices().take_while(|(at, _)| *at < offset).fold(
         (1, 1),
         |(line, column), (_, letter)| match letter {
             '\n' => (line + 1, 1),
             _ => (line, column + 1),
         },
-    );
-    before
+    )
 }
 
 /// A key of the file as it is written: bare if it can be.
