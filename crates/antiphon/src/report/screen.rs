@@ -57,23 +57,23 @@ impl Screen {
 
     /// A line as it is shown, with its end, added to `text`.
     pub(super) fn format(&self, text: &mut String, time: &str, label: &str, line: &str) {
-        let label = format!("{}{label}", self.prefix);
+        let label = format!("{}{label:<7}", self.prefix);
         if log::format() == log::Format::Json {
             let object = json!({
                 "ts": time,
                 "level": "info",
                 "app_name": "antiphon",
-                "stage": label,
+                "stage": label.trim_end(),
                 "message": line,
             });
             text.push_str(&object.to_string());
         } else if self.has_colour {
             text.push_str(&format!(
-                "\u{1b}[{}m{label:<7} |\u{1b}[0m {line}",
-                colour(&label)
+                "\u{1b}[{}m{label} |\u{1b}[0m {line}",
+                colour(label.trim_end())
             ));
         } else {
-            text.push_str(&format!("{label:<7} | {line}"));
+            text.push_str(&format!("{label} | {line}"));
         }
         text.push('\n');
     }
