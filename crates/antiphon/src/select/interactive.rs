@@ -39,7 +39,7 @@ impl Terminal {
     pub(super) fn restore(self) {
         if let Some(mode) = self.0 {
             // A terminal that has gone needs no mode.
-            drop(tcsetattr(std::io::stderr(), SetArg::TCSANOW, &mode));
+            let _gone = tcsetattr(std::io::stderr(), SetArg::TCSANOW, &mode);
         }
     }
 }
