@@ -30,6 +30,8 @@ mod pipeline;
 mod routes;
 mod run_page;
 mod states;
+#[cfg(test)]
+mod tests;
 mod view;
 mod words;
 

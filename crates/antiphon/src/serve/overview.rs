@@ -9,9 +9,9 @@ use crate::serve::view::{Outage, Overview, Pipeline, Runner, Running, Standing};
 use crate::serve::{chart, page, words};
 
 /// Pipelines on a page.
-const ROWS: usize = 50;
+const ROWS: usize = 30;
 /// Cells of all strips of a page together: what keeps it small.
-const CELLS: usize = 480;
+const CELLS: usize = 300;
 
 /// What the query asks for.
 #[derive(Debug, Clone, Default, Deserialize)]
