@@ -127,7 +127,7 @@ pub(crate) fn bars(pipeline: &str, runs: &[Brief], measure: Measure) -> Markup {
     let gap = (slot * 0.2).clamp(0.8, 3.0);
     html! {
         figure .card {
-            figcaption { (measure.title()) span .small { (axis.unit) ", the last " (words::plural(runs.len() as u64, "run", "runs")) } }
+            figcaption { (measure.title()) span .small { @if measure == Measure::Duration { (axis.unit) ", " } "the last " (words::plural(runs.len() as u64, "run", "runs")) } }
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-labelledby=(id) {
                 title #(id) { (summary(measure, runs, &values, failed)) }
                 @for tick in &axis.ticks {

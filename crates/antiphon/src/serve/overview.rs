@@ -279,7 +279,7 @@ fn row(pipeline: &Pipeline, cells: usize, now: DateTime<Utc>) -> Markup {
                     None => span .old { "0" },
                 }
             }
-            td role="cell" data-label="Next" { div .val { (next(pipeline, now)) } }
+            td .next role="cell" data-label="Next" { div .val { (next(pipeline, now)) } }
         }
     }
 }

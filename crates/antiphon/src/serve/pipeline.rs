@@ -52,7 +52,7 @@ fn live(view: &Detail, now: DateTime<Utc>) -> Markup {
                 (chart::bars(&pipeline.name, &pipeline.runs, chart::Measure::Duration))
                 (chart::bars(&pipeline.name, &pipeline.runs, chart::Measure::Records))
             }
-            @if let Some(summary) = last { (streams_over_runs(summary, &view.summaries)) }
+            (streams_over_runs(&view.summaries, now))
             (runs(&pipeline.name, &view.runs, now))
         }
         (states(&pipeline.name, &view.states, now))
@@ -184,25 +184,31 @@ pub(crate) fn warnings(summary: &Summary) -> Markup {
     }
 }
 
-/// The streams of the newest run, each with its records over the runs before.
-fn streams_over_runs(last: &Summary, summaries: &[Summary]) -> Markup {
+/// The streams of the newest run that knows of any, each with its records over the runs before.
+fn streams_over_runs(summaries: &[Summary], now: DateTime<Utc>) -> Markup {
     let mut history: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
-    for summary in summaries
+    let syncs = summaries
         .iter()
         .rev()
-        .filter(|summary| summary.kind != Kind::Replay)
-    {
+        .filter(|summary| summary.kind != Kind::Replay);
+    for summary in syncs {
         for (stream, counts) in &summary.streams {
             if let Some(records) = counts.records.or(counts.sent) {
                 history.entry(stream).or_default().push(records);
             }
         }
     }
+    let Some(at) = summaries
+        .iter()
+        .position(|summary| !summary.streams.is_empty())
+    else {
+        return html! {};
+    };
     html! {
-        @if !last.streams.is_empty() {
-            h2 { "Streams of the last run" }
-            (streams(&last.streams, Some(&history)))
+        h2 {
+            @if at == 0 { "Streams of the last run" } @else { "Streams of the run " (page::moment(now, summaries[at].started_at)) }
         }
+        (streams(&summaries[at].streams, Some(&history)))
     }
 }
 
