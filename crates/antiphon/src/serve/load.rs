@@ -218,10 +218,7 @@ impl Loader {
 
     /// A page of the runs: of the index as far as it goes, else of the summaries.
     async fn runs(&self, pipeline: &str, known: &[Brief], page: usize) -> Result<Paged<Brief>> {
-        let mut ids = self.session.store.folders(&keys::runs(pipeline)).await?;
-        ids.extend(known.iter().map(|run| run.run.clone()));
-        ids.sort();
-        ids.dedup();
+        let ids = self.session.store.folders(&keys::runs(pipeline)).await?;
         let total = ids.len();
         let pages = Paged::<Brief>::pages_of(total, RUNS);
         let page = page.clamp(1, pages);
@@ -310,6 +307,12 @@ impl Loader {
         let number = |key: &str| key.rsplit('/').next()?.strip_suffix(".json")?.parse().ok();
         let mut versions: Vec<u64> = listed.iter().filter_map(|it| number(&it.key)).collect();
         versions.sort_unstable_by(|one, other| other.cmp(one));
+        // What lies below a gap is no version any more: a writer slept while its number was removed.
+        let whole = versions.iter().zip(versions.iter().skip(1));
+        let kept = 1 + whole
+            .take_while(|(one, other)| **other + 1 == **one)
+            .count();
+        versions.truncate(kept);
         Ok(versions)
     }
 
