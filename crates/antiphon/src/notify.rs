@@ -15,7 +15,8 @@ mod text;
 mod webhook;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -42,33 +43,84 @@ pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summ
         return;
     }
     let index = match history::index(session, &pipeline.name).await {
-        Ok(index) => index,
+        Ok(index) => Some(index),
         Err(error) => {
             warn(&pipeline.name, "the runs before cannot be read", error);
-            Index::default()
+            None
         }
     };
-    let (mut alarms, is_kept) = match load(session, &pipeline.name).await {
-        Ok(alarms) => (alarms, true),
+    let before = match load(session, &pipeline.name).await {
+        Ok(alarms) => alarms,
         Err(error) => {
             warn(&pipeline.name, "nobody knows who was told of what", error);
-            // Better told again than never.
-            (None, false)
+            // Better told again than never; but a good run must not forget what stands.
+            if run.outcome.is_good() {
+                return;
+            }
+            None
         }
     };
-    if !is_kept && run.outcome.is_good() {
-        return;
-    }
-    let before = alarms.clone();
-    let alarms = advance(&mut alarms, &notifiers, &index, &run);
+    let mut alarms = before.clone();
+    let alarms = advance(&mut alarms, &notifiers, index.as_ref(), &run);
     // What is due is stored before it is told: see `status`.
-    if is_kept && before.as_ref() != Some(&*alarms) {
+    if before.as_ref() != Some(&*alarms) {
         save(session, &pipeline.name, alarms).await;
     }
+    let index = index.unwrap_or_default();
     let told = tell(session, summary, &notifiers, &index, alarms).await;
-    if is_kept && !told.is_empty() {
+    if !told.is_empty() {
         settle(session, &pipeline.name, alarms, &told).await;
     }
+}
+
+/// Tells of a run that did not come about: the store is out of reach, the lease cannot be had. It counts as a
+/// failed run, though no history has it.
+pub(crate) async fn no_run(
+    session: &Session,
+    pipeline: &Pipeline,
+    run: &str,
+    kind: history::Kind,
+    error: &Error,
+) {
+    if error.kind() == Kind::Interrupted {
+        return;
+    }
+    let mut causes = Vec::new();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        causes.push(inner.to_string());
+        cause = inner.source();
+    }
+    let summary = Summary {
+        run: run.to_owned(),
+        pipeline: pipeline.name.clone(),
+        kind,
+        select: Vec::new(),
+        host: history::host(&session.project.store.work),
+        started_at: now(session),
+        duration_seconds: 0.0,
+        outcome: history::Outcome::Failed,
+        exit_code: match error.kind() {
+            Kind::Config => exit::USAGE,
+            Kind::Transient | Kind::RateLimited => exit::LATER,
+            _ => exit::FAILED,
+        },
+        attempts: 0,
+        fault: Some(history::Fault {
+            stage: "antiphon".to_owned(),
+            ended: "no run took place".to_owned(),
+            message: error.message().to_owned(),
+            causes,
+            hints: error.hints().to_vec(),
+        }),
+        warnings: Vec::new(),
+        stages: Vec::new(),
+        streams: BTreeMap::new(),
+        rejects: 0,
+        state_before: None,
+        state_after: None,
+    };
+    after(session, pipeline, &summary).await;
 }
 
 /// Moves the status of each notifier on by the runs that were not looked at yet, and forgets notifiers that
@@ -76,23 +128,21 @@ pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summ
 fn advance<'a>(
     alarms: &'a mut Option<Alarms>,
     notifiers: &[&Notifier],
-    index: &Index,
+    index: Option<&Index>,
     run: &Brief,
 ) -> &'a mut Alarms {
-    let mut known: Vec<&Brief> = index.runs.iter().collect();
-    if known.iter().all(|other| other.run != run.run) {
-        known.push(run);
+    let mut history: Vec<Brief> = index.map_or_else(Vec::new, |index| index.runs.clone());
+    if history.iter().all(|other| other.run != run.run) {
+        history.push(run.clone());
     }
-    // Before the first notice nothing was missed.
-    let alarms = alarms.get_or_insert_with(|| Alarms {
-        seen: known
-            .iter()
-            .map(|other| other.run.clone())
-            .filter(|other| *other != run.run)
-            .collect(),
-        ..Alarms::default()
-    });
-    let history: Vec<Brief> = known.iter().map(|other| (*other).clone()).collect();
+    // Before the first notice nothing was missed, and where nothing could be read nobody knows.
+    let is_new = alarms.is_none();
+    let alarms = alarms.get_or_insert_with(Alarms::default);
+    if is_new || alarms.is_blind {
+        let earlier = history.iter().filter(|other| other.run != run.run);
+        alarms.seen.extend(earlier.map(|other| other.run.clone()));
+    }
+    alarms.is_blind = index.is_none() && (is_new || alarms.is_blind);
     for notifier in notifiers {
         let status = alarms.notifiers.entry(notifier.name.clone()).or_default();
         for (at, unseen) in history.iter().enumerate() {
@@ -108,7 +158,12 @@ fn advance<'a>(
             status.advance(unseen, findings);
         }
     }
-    alarms.seen = history.into_iter().map(|other| other.run).collect();
+    if index.is_some() {
+        alarms.seen.clear();
+    }
+    alarms
+        .seen
+        .extend(history.into_iter().map(|other| other.run));
     let names: BTreeSet<&str> = notifiers.iter().map(|one| one.name.as_str()).collect();
     alarms
         .notifiers
@@ -226,11 +281,21 @@ fn key(pipeline: &str) -> String {
     format!("pipelines/{pipeline}/alarms.json")
 }
 
+/// Where the status stays on this machine as long as the store does not take it.
+fn spare(session: &Session, pipeline: &str) -> PathBuf {
+    let work = &session.project.store.work;
+    work.join(format!("{pipeline}.alarms.json"))
+}
+
 async fn load(session: &Session, pipeline: &str) -> Result<Option<Alarms>> {
-    let Some(object) = session.store.get(&key(pipeline)).await? else {
-        return Ok(None);
+    let bytes = match std::fs::read(spare(session, pipeline)) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(_) => match session.store.get(&key(pipeline)).await? {
+            Some(object) => object.bytes,
+            None => return Ok(None),
+        },
     };
-    match serde_json::from_slice(&object.bytes) {
+    match serde_json::from_slice(&bytes) {
         Ok(alarms) => Ok(Some(alarms)),
         Err(error) => {
             tracing::warn!(pipeline, error = %error, "the status of the alarms is broken: begun anew");
@@ -239,15 +304,35 @@ async fn load(session: &Session, pipeline: &str) -> Result<Option<Alarms>> {
     }
 }
 
-/// Stores the status. Where that fails, the next run tells again what is told now.
+/// Stores the status; on this machine while the store does not take it. Where that fails as well, the next
+/// run tells again what is told now.
 async fn save(session: &Session, pipeline: &str, alarms: &Alarms) {
-    let stored = match serde_json::to_vec(alarms) {
-        Ok(bytes) => session.store.put(&key(pipeline), Bytes::from(bytes)).await,
+    let bytes = match serde_json::to_vec(alarms) {
+        Ok(bytes) => Bytes::from(bytes),
         Err(error) => {
-            Err(Error::internal("cannot write the status of the alarms").with_source(error))
+            let error = Error::internal("cannot write the status of the alarms").with_source(error);
+            return warn(pipeline, "what was told may be told again", error);
         }
     };
-    if let Err(error) = stored {
+    let spare = spare(session, pipeline);
+    let stored = session.store.put(&key(pipeline), bytes.clone()).await;
+    let Err(error) = stored else {
+        // Mostly there is none.
+        drop(std::fs::remove_file(spare));
+        return;
+    };
+    warn(
+        pipeline,
+        "the status of the alarms stays on this machine",
+        error,
+    );
+    let beside = spare.with_extension("new");
+    let kept = std::fs::create_dir_all(&session.project.store.work)
+        .and_then(|()| std::fs::write(&beside, &bytes))
+        .and_then(|()| std::fs::rename(&beside, &spare));
+    if let Err(error) = kept {
+        let error =
+            Error::internal(format!("cannot write `{}`", spare.display())).with_source(error);
         warn(pipeline, "what was told may be told again", error);
     }
 }

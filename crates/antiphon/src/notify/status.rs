@@ -20,6 +20,9 @@ pub(crate) struct Alarms {
     /// The runs of the index that were looked at. Ids are not compared: clocks jump.
     #[serde(default)]
     pub(crate) seen: BTreeSet<String>,
+    /// The index could not be read when this was begun: no run before it was missed.
+    #[serde(default)]
+    pub(crate) is_blind: bool,
     #[serde(default)]
     pub(crate) notifiers: BTreeMap<String, Status>,
 }

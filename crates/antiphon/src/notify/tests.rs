@@ -247,6 +247,32 @@ async fn a_status_that_cannot_be_read_begins_anew() {
 }
 
 #[tokio::test]
+async fn a_store_that_is_lost_is_told_once_and_its_return_too() {
+    let project = Project::new(LISTEN).await;
+    project.ran(Outcome::Succeeded).await;
+    let pipelines = project.session.store.folder().unwrap().join("pipelines");
+    let aside = pipelines.with_extension("aside");
+    std::fs::rename(&pipelines, &aside).unwrap();
+    std::fs::write(&pipelines, "not a folder").unwrap();
+    let pipeline = project.session.project.pipeline("accounts").unwrap();
+    for _ in 0..3 {
+        let run = history::new_run(&project.session);
+        let error = Error::transient("the store is out of reach");
+        no_run(&project.session, pipeline, &run, Kind::Sync, &error).await;
+        assert_eq!(project.heard(), "failed ");
+    }
+    let notice = project.folder.read("last.json");
+    assert!(notice.contains("the store is out of reach"), "{notice}");
+    std::fs::remove_file(&pipelines).unwrap();
+    std::fs::rename(&aside, &pipelines).unwrap();
+    project.ran(Outcome::Succeeded).await;
+    assert_eq!(project.heard(), "failed recovered ");
+    project.ran(Outcome::Succeeded).await;
+    assert_eq!(project.heard(), "failed recovered ");
+    assert!(!spare(&project.session, "accounts").exists());
+}
+
+#[tokio::test]
 async fn a_notifier_that_hangs_is_given_up_in_time_and_killed() {
     let project = Project::new(
         "[notify.ops]\ntype = \"command\"\ntimeout = \"300ms\"\ncommand = \"sleep 600 & echo $! > child; wait\"\n",

@@ -39,7 +39,21 @@ pub(super) async fn run(
     echo: Echo,
 ) -> Result<Ended> {
     let run = history::new_run(session);
-    let lease = match lock::take(session, &pipeline.name, &run).await? {
+    let ended = Box::pin(begin(session, pipeline, options, echo, &run)).await;
+    if let Err(error) = &ended {
+        notify::no_run(session, pipeline, &run, options.kind, error).await;
+    }
+    ended
+}
+
+async fn begin(
+    session: &Session,
+    pipeline: &Pipeline,
+    options: &Options,
+    echo: Echo,
+    run: &str,
+) -> Result<Ended> {
+    let lease = match lock::take(session, &pipeline.name, run).await? {
         Taken::Lease(lease) => lease,
         Taken::Held(holder) => return Ok(Ended::Busy(holder)),
     };
@@ -47,7 +61,7 @@ pub(super) async fn run(
         session,
         pipeline,
         options,
-        run: &run,
+        run,
         lease: &lease,
     };
     let ended = Box::pin(once.under_lease(echo)).await;
