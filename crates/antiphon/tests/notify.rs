@@ -13,22 +13,25 @@ struct Project {
     variables: Vec<(String, String)>,
 }
 
-const TAP: &str = r#"
+const TAP: &str = r#"#!/bin/sh
 echo '{"type":"SCHEMA","stream":"account","schema":{"properties":{"id":{"type":"integer"}}},"key_properties":["id"]}'
 echo '{"type":"RECORD","stream":"account","record":{"id":1}}'
 if [ -e fail ]; then echo 'ERROR the source is gone' >&2; exit 1; fi
 echo '{"type":"STATE","value":{"bookmarks":{"account":1}}}'
 "#;
 
-const TARGET: &str = r#"
+const TARGET: &str = r#"#!/bin/sh
 while read -r line; do case "$line" in *'"STATE"'*) echo '{"bookmarks":{"account":1}}';; esac; done
 "#;
 
 impl Project {
     fn new(notifiers: &str) -> Self {
         let folder = Folder::new();
-        folder.write("tap.sh", TAP);
-        folder.write("target.sh", TARGET);
+        for (name, script) in [("tap.sh", TAP), ("target.sh", TARGET)] {
+            let path = folder.write(name, script);
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(path, mode).expect("a script can be made executable");
+        }
         let names: Vec<String> = notifiers
             .lines()
             .filter_map(|line| line.strip_prefix("[notify."))
@@ -37,8 +40,8 @@ impl Project {
         folder.write(
             "antiphon.toml",
             format!(
-                "[pipelines.accounts]\ntap = {{ exec = \"sh\", args = [\"tap.sh\"] }}\n\
-                 target = {{ exec = \"sh\", args = [\"target.sh\"] }}\nretries = 0\ncount = \"metrics\"\nnotify = [{}]\n{notifiers}",
+                "[pipelines.accounts]\ntap = {{ exec = \"./tap.sh\" }}\n\
+                 target = {{ exec = \"./target.sh\" }}\nretries = 0\ncount = \"metrics\"\nnotify = [{}]\n{notifiers}",
                 names.join(", ")
             ),
         );
