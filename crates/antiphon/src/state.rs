@@ -304,17 +304,21 @@ impl States {
         }
     }
 
-    /// Whether a version that was put continues the chain: the one before it is there. It is not if this
-    /// writer slept while others wrote so much that its number was pruned.
+    /// Whether a version that was put continues the chain: the one before it is still the one that is known.
+    /// It is not if this writer slept while others wrote so much that its number was pruned.
     async fn extends(&self, number: u64) -> Result<bool> {
-        if number > 1 {
-            return self.store.has(&self.key(number - 1)).await;
+        match (&self.known, self.read(number - 1).await?) {
+            (Known::Nothing, _) => {
+                let listed = self.listed().await?;
+                Ok(listed.iter().all(|(other, _)| *other <= number))
+            }
+            (Known::Damaged(_), before) => Ok(!matches!(before, Known::Nothing)),
+            (Known::Version(known), Known::Version(before)) => Ok(known.fence == before.fence
+                && known.run == before.run
+                && known.at == before.at
+                && known.state.get() == before.state.get()),
+            (Known::Version(_), _) => Ok(false),
         }
-        Ok(self
-            .listed()
-            .await?
-            .iter()
-            .all(|(other, _)| *other <= number))
     }
 
     async fn leave_hint(&self, number: u64) {
