@@ -573,4 +573,6 @@ fn number_of(key: &str, folder: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -253,6 +253,12 @@ impl States {
         Ok(())
     }
 
+    /// The newest version as it was known when this was opened or written last; 0 for none.
+    #[cfg(test)]
+    pub(crate) fn known_number(&self) -> u64 {
+        self.known.number()
+    }
+
     async fn write(
         &mut self,
         cause: Cause,

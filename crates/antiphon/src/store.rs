@@ -141,6 +141,7 @@ impl Store {
     }
 
     /// Whether there is an object.
+    #[cfg(test)]
     pub(crate) async fn has(&self, key: &str) -> Result<bool> {
         match self.objects.head(&self.path(key)?).await {
             Ok(_) => Ok(true),

@@ -21,7 +21,7 @@ pub(super) struct Place {
     /// Empty where the system does not tell: then every holder is elsewhere.
     process: String,
     #[cfg(test)]
-    judge: Option<super::tests::Judge>,
+    judge: Option<super::model::Judge>,
 }
 
 impl Place {
@@ -38,11 +38,11 @@ impl Place {
 
     /// A process of a test, which says itself what became of holders.
     #[cfg(test)]
-    pub(super) fn simulated(name: &str, judge: super::tests::Judge) -> Self {
+    pub(super) fn simulated(host: &str, process: &str, judge: super::model::Judge) -> Self {
         Self {
-            host: name.to_owned(),
+            host: host.to_owned(),
             pid: 1,
-            process: name.to_owned(),
+            process: process.to_owned(),
             judge: Some(judge),
         }
     }

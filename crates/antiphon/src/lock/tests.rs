@@ -7,16 +7,6 @@ use singer_test::folder::Folder;
 use super::*;
 use crate::spec::StoreSpec;
 
-/// Says what became of the holders of a simulated world.
-#[derive(Debug, Clone)]
-pub(super) struct Judge {}
-
-impl Judge {
-    pub(super) fn fate(&self, _holder: &Holder) -> Fate {
-        Fate::Elsewhere
-    }
-}
-
 async fn desk(folder: &Folder) -> Desk {
     let spec = StoreSpec {
         url: folder.path().join("store").display().to_string(),
@@ -48,7 +38,7 @@ fn lease(taken: Taken) -> Lease {
 /// The processes that a test needs and this machine does not have.
 fn elsewhere(desk: &Desk) -> Desk {
     Desk {
-        place: Place::simulated("elsewhere", Judge {}),
+        place: Place::simulated("elsewhere", "elsewhere", super::model::Judge::nobody()),
         ..desk.clone()
     }
 }
