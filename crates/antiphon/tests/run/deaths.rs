@@ -16,7 +16,8 @@ fn staged() -> Project {
         r#"{PLACES}
 echo $$ > tap.pid
 place tap-starts
-echo '{{"type":"STATE","value":{{"bookmarks":{{"a":{{"replication_key":"id","replication_key_value":8}}}}}}}}'
+# As any tap, it goes on from where it was.
+case "$(cat "${{2:-/dev/null}}")" in *:9*) ;; *) echo '{{"type":"STATE","value":{{"bookmarks":{{"a":{{"replication_key":"id","replication_key_value":8}}}}}}}}' ;; esac
 place tap-after-a-state
 echo '{{"type":"STATE","value":{{"bookmarks":{{"a":{{"replication_key":"id","replication_key_value":9}}}}}}}}'
 "#
