@@ -65,7 +65,8 @@ enum Action {
     /// Make the state of a file the newest version
     Set {
         /// The file, `-` for stdin
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        input: PathBuf,
     },
     /// Make the state of an old version the newest version
     Revert {
@@ -89,7 +90,8 @@ enum Action {
     /// Make the state of Meltano or of a shell pipe the newest version
     Import {
         /// A `state.json` of a pipe, what `meltano state get` printed, or a file of Meltano's; `-` for stdin
-        file: PathBuf,
+        #[arg(value_name = "FILE")]
+        input: PathBuf,
     },
 }
 
@@ -133,12 +135,12 @@ pub(crate) async fn run(session: Session, arguments: Arguments) -> anyhow::Resul
         Action::List { limit } => desk.list(limit).await?,
         Action::Show { version } => desk.show(version).await?,
         Action::Diff { before, after } => desk.diff(before, after).await?,
-        Action::Set { file } => {
-            let state = read(&file, file::parse)?;
+        Action::Set { input } => {
+            let state = read(&input, file::parse)?;
             desk.write(Source::Text(state)).await?;
         }
-        Action::Import { file } => {
-            let state = read(&file, file::parse_foreign)?;
+        Action::Import { input } => {
+            let state = read(&input, file::parse_foreign)?;
             desk.write(Source::Text(state)).await?;
         }
         Action::Revert { version } => desk.write(Source::Version(version)).await?,

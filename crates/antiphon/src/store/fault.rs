@@ -107,6 +107,13 @@ impl Place {
             object_store::Error::Unauthenticated { .. } => Error::auth(what).with_hint(format!(
                 "the service does not know {user}: look at `[store]`"
             )),
+            // A listing tells of its status in words alone.
+            _ if text_of(error).contains("403 Forbidden") => {
+                Error::auth(what).with_hint(self.hint_rights())
+            }
+            _ if text_of(error).contains("401 Unauthorized") => Error::auth(what).with_hint(
+                format!("the service does not know {user}: look at `[store]`"),
+            ),
             _ if text_of(error).contains("redirect without LOCATION") => Error::config(what)
                 .with_hint(format!(
                     "the bucket `{bucket}` is in another region: set `region` in `[store]`"
@@ -160,12 +167,9 @@ fn is_credential_missing(text: &str) -> bool {
     text.contains("169.254.169.254") || text.contains("metadata.google.internal")
 }
 
-/// A missing bucket answers as a missing object does, with other words.
+/// A missing bucket answers as a missing object does, with other words; a listing has no kind for it.
 fn is_bucket_missing(error: &object_store::Error) -> bool {
-    let object_store::Error::NotFound { source, .. } = error else {
-        return false;
-    };
-    let text = source.to_string();
+    let text = text_of(error);
     text.contains("NoSuchBucket") || text.contains("bucket does not exist")
 }
 
