@@ -313,9 +313,8 @@ impl Judge {
     fn inside(&mut self, stream: usize, (record, field): (&[u8], Field), name: &str, number: u64) {
         let is_number = matches!(field.kind, ValueKind::Integer | ValueKind::Number);
         let has_parts = matches!(field.kind, ValueKind::Object | ValueKind::Array);
-        if !field.is_present()
-            || !has_parts && !(is_number && self.strictness == Strictness::Strict)
-        {
+        let is_judged = has_parts || (is_number && self.strictness == Strictness::Strict);
+        if !field.is_present() || !is_judged {
             return;
         }
         let span = Span {

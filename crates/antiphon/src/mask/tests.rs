@@ -15,7 +15,10 @@ fn mask(secrets: &[&str]) -> Mask {
 fn forms(secret: &str) -> Vec<String> {
     let json = |text: &str| {
         let quoted = serde_json::to_string(text).unwrap();
-        quoted[1..quoted.len() - 1].to_owned()
+        let inner = quoted
+            .strip_prefix('"')
+            .and_then(|rest| rest.strip_suffix('"'));
+        inner.unwrap().to_owned()
     };
     let python = |text: &str| {
         let mut ascii = String::new();

@@ -77,9 +77,8 @@ async fn attempt(
     envelope: &Envelope,
     bytes: &[u8],
 ) -> Attempt<()> {
-    let error = match transport.send_raw(envelope, bytes).await {
-        Ok(_) => return Attempt::Done(()),
-        Err(error) => error,
+    let Err(error) = transport.send_raw(envelope, bytes).await else {
+        return Attempt::Done(());
     };
     if !is_refused_receiver(&error) || envelope.to().len() < 2 {
         return failed(error, server);

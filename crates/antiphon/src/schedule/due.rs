@@ -28,6 +28,7 @@ pub(super) struct Timetable {
     cron: Cron,
     zone: Zone,
     /// The pipeline's own moment behind each due time.
+    #[cfg(test)]
     offset: TimeDelta,
     /// Everything up to here is done; unknown until the history was read.
     done: Option<DateTime<Utc>>,

@@ -109,7 +109,8 @@ async fn guard(State(site): Shared, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_login = path == "/login" && site.access.has_token();
     let reads = method == Method::GET || method == Method::HEAD;
-    if !reads && !(is_login && method == Method::POST) {
+    let signs_in = is_login && method == Method::POST;
+    if !reads && !signs_in {
         let text = "405: this page is read-only; GET and HEAD are all there is\n";
         let mut response = (StatusCode::METHOD_NOT_ALLOWED, text).into_response();
         let allow = HeaderValue::from_static("GET, HEAD");
