@@ -28,7 +28,6 @@ pub(super) struct Timetable {
     cron: Cron,
     zone: Zone,
     /// The pipeline's own moment behind each due time.
-    #[cfg(test)]
     offset: TimeDelta,
     /// Everything up to here is done; unknown until the history was read.
     done: Option<DateTime<Utc>>,
@@ -110,6 +109,7 @@ impl Timetable {
     }
 
     /// The pipeline's own moment behind each due time.
+    #[cfg(test)]
     pub(super) fn offset(&self) -> TimeDelta {
         self.offset
     }
