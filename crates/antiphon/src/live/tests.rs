@@ -1,3 +1,5 @@
+//! What is shown of a run at work, over a store in a folder.
+
 use singer_runtime::context::Context;
 use singer_test::folder::Folder;
 

@@ -1,4 +1,4 @@
-use std::time::Instant;
+//! Secrets in every form in which programs print them.
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -176,18 +176,14 @@ fn debug_shows_no_secret() {
 }
 
 #[test]
-fn a_line_costs_little() {
+fn a_line_without_secrets_stays_as_it_is() {
     let mask = mask(&[
         "a-secret-of-some-length",
         "another one / with signs",
         "hunter22",
     ]);
     let line = r#"2026-11-23 17:53:01,123 | INFO     | tap-x | request url=https://api.example.com/v1/a?page=7 took=0.123 {"n": "a\"b"}"#;
-    let began = Instant::now();
-    for _ in 0..1000 {
-        assert_eq!(mask.line(line), line);
-    }
-    println!("1,000 lines in {:?}", began.elapsed());
+    assert_eq!(mask.line(line), line);
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! What stages say, heard through real pipes.
+
 use singer_test::folder::Folder;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Last words as our programs, singer-python and the SDK say them.
+
 use super::*;
 
 fn said(lines: &[&str]) -> LastWords {

@@ -1,3 +1,5 @@
+//! Due times over clock jumps, daylight saving and restarts, with a clock that stands still.
+
 use chrono::{FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime};
 
 use super::*;

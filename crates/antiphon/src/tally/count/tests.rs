@@ -1,3 +1,5 @@
+//! Counting against the real parser, over pieces of any size.
+
 use proptest::prelude::*;
 use serde_json::json;
 
