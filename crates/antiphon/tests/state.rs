@@ -108,23 +108,27 @@ fn a_damaged_version_is_named_and_left_behind_by_revert() {
 fn chain(folder: &Folder) -> Vec<Value> {
     let kept = folder.path().join("kept/pipelines/p/state");
     let mut files: Vec<PathBuf> = fs::read_dir(kept)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
+        .expect("the states have a folder")
+        .map(|entry| entry.expect("the folder can be listed").path())
         .filter(|path| {
-            let name = path.file_name().unwrap().to_str().unwrap();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
             name.starts_with('0') && !name.contains('#')
         })
         .collect();
     files.sort();
     let chain: Vec<Value> = files
         .iter()
-        .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+        .map(|path| {
+            let bytes = fs::read(path).expect("a version can be read");
+            serde_json::from_slice(&bytes).expect("a version is whole")
+        })
         .collect();
-    let mut fence = 0;
+    let mut highest = 0;
     for (index, version) in chain.iter().enumerate() {
         assert_eq!(version["version"], index + 1);
-        assert!(version["fence"].as_u64().unwrap() >= fence);
-        fence = version["fence"].as_u64().unwrap();
+        let fence = version["fence"].as_u64().expect("a version has a fence");
+        assert!(fence >= highest);
+        highest = fence;
     }
     chain
 }
