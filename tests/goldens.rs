@@ -46,3 +46,8 @@ fn tap_redshift_says_what_is_wrong() {
         &names,
     );
 }
+
+#[test]
+fn antiphon_says_what_is_wrong() {
+    golden::run_all("antiphon", &workspace().join("tests/golden/antiphon"), &[]);
+}

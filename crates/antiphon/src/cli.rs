@@ -162,18 +162,17 @@ async fn dispatch(command: Command, file: Option<PathBuf>, context: Context) -> 
     }
 }
 
-/// `--help` and `--version` go to stdout; what is wrong is reported as every binary does.
+/// `--help` and `--version` go to stdout, as does the help of a bare command; what is wrong is reported as every binary does.
 fn usage(error: &clap::Error) -> ExitCode {
-    if matches!(
-        error.kind(),
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
-    ) {
+    let code = match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Some(exit::DONE),
+        // Nothing was asked for: what there is says more than what is missing.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Some(exit::USAGE),
+        _ => None,
+    };
+    if let Some(code) = code {
         let printed = stdio::print(error.render().to_string().as_bytes());
-        return ExitCode::from(if printed.is_ok() {
-            exit::DONE
-        } else {
-            exit::FAILED
-        });
+        return ExitCode::from(if printed.is_ok() { code } else { exit::FAILED });
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -357,8 +357,12 @@ fn now(session: &Session) -> DateTime<Utc> {
     session.clock().now()
 }
 
+const EXAMPLES: &str = "Example:
+  antiphon notify test ops                     sends a notice by `[notify.ops]` that says it is a test";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,

@@ -19,7 +19,7 @@ mod list;
 mod replay;
 mod settle;
 
-pub(crate) use lines::Counter;
+pub(crate) use lines::{Counter, Lines};
 pub(crate) use replay::settle as settle_replay;
 
 /// The name of the file of rejects in a run's work folder.
@@ -29,8 +29,15 @@ pub(crate) const REPLAYED: &str = "rejects.replayed.jsonl";
 /// What became of a run's rejects that a person cleared.
 pub(crate) const CLEARED: &str = "rejects.cleared.jsonl";
 
+const EXAMPLES: &str = "Examples:
+  antiphon rejects accounts list               how many, and why
+  antiphon rejects accounts show --limit 3     the records themselves
+  antiphon rejects accounts replay             once the cause is mended
+  antiphon rejects accounts clear --older-than 30d";
+
 /// The arguments.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The pipeline
     pipeline: String,

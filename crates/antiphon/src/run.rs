@@ -9,7 +9,6 @@
 //! ends them whatever happens, `ends` finds whom to blame, `verdict` says what became of it all.
 
 mod attempt;
-mod backwards;
 mod dry;
 mod ends;
 mod group;
@@ -32,8 +31,18 @@ use crate::report::Echo;
 use crate::session::Session;
 use crate::spec::Pipeline;
 
+const EXAMPLES: &str = "Examples:
+  antiphon run accounts                        what is new since the last state
+  antiphon run --all --jobs 8                  every pipeline, eight side by side
+  antiphon run accounts --dry-run              what the target would write; nothing is kept
+  antiphon run accounts --full-refresh --select 'public.account'
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done with rejects, 75 try again later.
+Each state that the target prints is kept at once: after a failure, run it again.";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// What to run
     #[arg(value_name = "PIPELINE", required_unless_present = "all")]

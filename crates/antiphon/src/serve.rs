@@ -19,7 +19,6 @@ use crate::session::Session;
 
 mod access;
 mod chart;
-mod compare;
 mod load;
 mod metrics;
 mod notice;
@@ -35,8 +34,14 @@ mod tests;
 mod view;
 mod words;
 
+const EXAMPLES: &str = "Examples:
+  antiphon serve                                             http://127.0.0.1:8700, for this machine alone
+  antiphon serve --listen 0.0.0.0:8700 --token-file token    for others, who are asked for the token
+  curl -s http://127.0.0.1:8700/metrics                      for Prometheus; /healthz tells if the store answers";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8700")]

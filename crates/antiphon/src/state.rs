@@ -22,8 +22,9 @@ use crate::store::{Put, Store};
 
 pub(crate) use command::{Arguments, run};
 
+pub(crate) mod backwards;
 mod command;
-mod diff;
+pub(crate) mod diff;
 mod file;
 
 /// Versions that no age removes.

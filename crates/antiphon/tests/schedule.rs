@@ -145,10 +145,69 @@ fn a_time_that_was_missed_is_run_once_and_sigterm_ends_the_scheduler() {
     running.signal(Signal::Terminate);
     running.finish().expect_code(143).expect_log("starts");
     // The history says that it ran: a scheduler that starts anew has nothing to make up for.
-    let running = scheduler(&folder, &["--catch-up"]);
-    running.wait_for_log("the scheduler is at work");
+    let running = scheduler(&folder, &["--catch-up", "--verbose"]);
+    running.wait_for_log("what is due was started");
     running.signal(Signal::Terminate);
     running.finish().expect_code(143);
+    assert_eq!(starts(&folder), 1);
+}
+
+#[test]
+fn no_more_runs_work_at_once_than_there_are_jobs() {
+    let folder = project(&[("a", "@yearly"), ("b", "@yearly"), ("c", "@yearly")]);
+    // Each holds the place until it may go on; two at once would meet there.
+    folder.write(
+        "tap",
+        "#!/bin/sh\nmkdir place || echo met >> starts\necho started >> starts\n\
+         until [ -e go ]; do sleep 0.02; done\nrmdir place\n",
+    );
+    let running = scheduler(&folder, &["--catch-up", "--verbose", "--jobs", "1"]);
+    running.wait_for_log("what is due was started");
+    poll::until("one has started", || starts(&folder) > 0);
+    folder.write("go", "");
+    poll::until("all have started", || starts(&folder) >= 3);
+    running.signal(Signal::Terminate);
+    running.finish().expect_code(143);
+    assert_eq!(folder.read("starts"), "started\n".repeat(3));
+}
+
+#[test]
+fn a_changed_file_is_read_anew_and_a_broken_one_leaves_the_old() {
+    let folder = project(&[("a", "@yearly")]);
+    folder.write("next-1", toml(&[("a", "@yearly"), ("b", "@yearly")]));
+    folder.write("next-2", "[pipelines.a\n");
+    // The scheduler looks at the file when a run has ended, at the latest.
+    folder.write(
+        "tap",
+        "#!/bin/sh\necho started >> starts\nn=$(wc -l < starts)\n\
+         cp next-$n new && mv new antiphon.toml\n",
+    );
+    let running = scheduler(&folder, &["--catch-up"]);
+    running.wait_for_log("was read anew");
+    running.wait_for_log("has changed and cannot be used; the old one holds");
+    assert_eq!(starts(&folder), 2);
+    running.signal(Signal::Terminate);
+    running.finish().expect_code(143);
+}
+
+#[test]
+fn a_pipeline_that_runs_elsewhere_is_left_out() {
+    let folder = project(&[("a", "@yearly")]);
+    folder.write(
+        "tap",
+        "#!/bin/sh\necho started >> starts\nuntil [ -e go ]; do sleep 0.02; done\n",
+    );
+    let by_hand = Run::of("antiphon")
+        .args(["run", "a"])
+        .folder(folder.path())
+        .start();
+    poll::until("the tap has started", || starts(&folder) == 1);
+    let running = scheduler(&folder, &["--catch-up"]);
+    running.wait_for_log("left out: another run holds its lock");
+    running.signal(Signal::Terminate);
+    running.finish().expect_code(143);
+    folder.write("go", "");
+    by_hand.finish().expect_code(0);
     assert_eq!(starts(&folder), 1);
 }
 

@@ -15,6 +15,15 @@ use super::findings::{Findings, Level, Strictness};
 use super::format::{Fit, Format, wanted};
 use super::schema;
 
+/// The types of messages as they are written.
+const TYPES: [&[u8]; 5] = [
+    b"\"RECORD\"",
+    b"\"SCHEMA\"",
+    b"\"STATE\"",
+    b"\"ACTIVATE_VERSION\"",
+    b"\"BATCH\"",
+];
+
 /// Judges an input line by line.
 pub(super) struct Judge {
     strictness: Strictness,
@@ -403,11 +412,12 @@ impl Judge {
             add(format!("the message has the key `{name}` twice"));
         }
         let kind = members.iter().rfind(|(name, _)| *name == b"type");
-        let is_shouted = kind.is_none_or(|(_, span)| {
+        let is_small = kind.is_some_and(|(_, span)| {
             let word = &text[span.start..span.end];
-            !word.iter().any(u8::is_ascii_lowercase)
+            let is_it = |kind: &&[u8]| word.eq_ignore_ascii_case(kind) && word != *kind;
+            TYPES.iter().any(is_it)
         });
-        if !is_shouted {
+        if is_small {
             add("`type` is not in capitals, which most targets refuse".to_owned());
         }
     }

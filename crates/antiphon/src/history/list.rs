@@ -20,8 +20,13 @@ const SIDE_BY_SIDE: usize = 16;
 /// How many outcomes are shown.
 const STRIP: usize = 20;
 
+const EXAMPLES: &str = "Examples:
+  antiphon list
+  antiphon list --format json | jq -r 'select(.rejects_open > 0).pipeline'";
+
 /// The arguments of `list`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct ListArguments {
     /// The form of what is printed; JSON is one object a line
     #[arg(long, value_enum, value_name = "FORM", default_value = "text")]

@@ -21,8 +21,14 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What is read at once.
 const PIECE: usize = 64 * 1024;
 
+const EXAMPLES: &str = "Examples:
+  antiphon logs accounts --tail 50             the newest run of a pipeline
+  antiphon logs accounts --follow              while it runs
+  antiphon logs 20261123T180436                a run by its id, which may be cut";
+
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct LogsArguments {
     /// A run, whose id may be cut, or the newest run of a pipeline [default: the newest run of all]
     #[arg(value_name = "RUN | PIPELINE")]

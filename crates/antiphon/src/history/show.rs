@@ -14,8 +14,14 @@ use crate::session::Session;
 /// How many pipelines or summaries are read side by side.
 const SIDE_BY_SIDE: usize = 16;
 
+const EXAMPLES: &str = "Examples:
+  antiphon history accounts --limit 5
+  antiphon history --failed --since 2d         what went wrong lately, of all pipelines
+  antiphon history --run 20261123T18           one run in full: stages, streams, states";
+
 /// The arguments of `history`.
 #[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct HistoryArguments {
     /// Pipelines [default: all], or the id of one run, which may be cut
     #[arg(value_name = "PIPELINE")]

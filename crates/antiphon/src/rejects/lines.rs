@@ -54,7 +54,7 @@ impl<'a> Reject<'a> {
 }
 
 /// The lines of a run's rejects.
-pub(super) struct Lines {
+pub(crate) struct Lines {
     pieces: Pieces,
     buffer: BytesMut,
     /// Up to here the buffer has no line end.
@@ -63,7 +63,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Opens a file of a run; `None` if there is none.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         session: &Session,
         pipeline: &str,
         run: &str,
@@ -83,7 +83,7 @@ impl Lines {
     }
 
     /// The next line without its end; blank lines are passed over. The last one may lack its end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             let unsearched = self.buffer.get(self.searched..).unwrap_or_default();
             if let Some(at) = memchr::memchr(b'\n', unsearched) {

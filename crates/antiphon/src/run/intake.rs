@@ -14,8 +14,8 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 use tokio::sync::watch;
 
 use crate::live::Display;
-use crate::run::backwards::{self, Finding};
 use crate::spec::Backwards;
+use crate::state::backwards::{self, Finding};
 use crate::state::{States, Stored};
 
 /// A line above this is no state.

@@ -53,6 +53,7 @@ pub(super) async fn keep(session: Session, options: Options) -> anyhow::Result<u
         keeper.watch_clock(now);
         keeper.start_due(now);
         let sleep = keeper.sleep(keeper.session.clock().now());
+        tracing::debug!(running = keeper.running.len(), "what is due was started");
         tokio::select! {
             () = stop.wait() => {}
             () = tokio::time::sleep(sleep) => {}

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Local, Utc};
 use futures_util::stream::{self, StreamExt};
-use serde_json::Value;
 use singer_core::{Error, Result};
 use singer_runtime::exit;
 use tokio::sync::Mutex;
@@ -16,15 +15,15 @@ use crate::history::{self, Brief, Summary, keys};
 use crate::live::Live;
 use crate::lock;
 use crate::serve::open_rejects::OpenRejects;
+use crate::serve::pipeline;
 use crate::serve::run_page;
 use crate::serve::view::{
     Detail, Outage, Overview, Paged, Pipeline, RunDetail, Runner, Running, Schedule, StateDetail,
     StateDiff, StateLine,
 };
-use crate::serve::{compare, pipeline};
 use crate::session::Session;
 use crate::spec::{self, LocalTime};
-use crate::state::{Cause, Version};
+use crate::state::{Cause, Version, diff};
 
 /// How many objects are read side by side.
 const SIDE_BY_SIDE: usize = 16;
@@ -150,7 +149,6 @@ impl Loader {
             told(error);
             history::Index::default()
         });
-        let rejects = self.rejects.count(&self.session, name, &index.runs).await;
         let running = running.unwrap_or_else(|error| {
             told(error);
             None
@@ -159,7 +157,6 @@ impl Loader {
             told(error);
             Vec::new()
         });
-        let rejects_open = rejects.map_err(told).ok();
         // A run that was recorded a moment ago may still have its last progress there.
         let recorded = |running: &Running| index.runs.iter().any(|run| run.run == running.live.run);
         Pipeline {
@@ -167,9 +164,10 @@ impl Loader {
             stages: stages(spec),
             schedule: schedule(spec, self.session.clock().now()),
             running: running.filter(|running| !recorded(running)),
+            rejects_open: index.rejects_open(),
+            rejects_in: index.open.into_keys().collect(),
             runs: index.runs,
             last_good: index.last_good,
-            rejects_open,
             state_version: newest.first().copied(),
             trouble,
         }
@@ -204,7 +202,8 @@ impl Loader {
         let (runs, states, rejects) = tokio::join!(
             self.runs(name, &pipeline.runs, page),
             self.state_lines(name, versions?.into_iter().take(STATES).collect()),
-            self.rejects.groups(&self.session, name, &pipeline.runs)
+            self.rejects
+                .groups(&self.session, name, &pipeline.rejects_in)
         );
         Ok(Detail {
             read_at: self.session.clock().now(),
@@ -368,7 +367,7 @@ impl Loader {
                 line: state_line(&found),
                 newest: versions.first().copied().unwrap_or(version),
                 before: versions.iter().copied().find(|other| *other < version),
-                leaves: compare::leaves(&value(&found)),
+                leaves: diff::leaves(&found.state),
             }))
         };
         self.bounded(read).await
@@ -390,13 +389,11 @@ impl Loader {
             let (Some(before), Some(after)) = (one?, other?) else {
                 return Ok(None);
             };
-            let (changes, same) = compare::changes(&value(&before), &value(&after));
             Ok(Some(StateDiff {
                 pipeline: pipeline.to_owned(),
                 before: state_line(&before),
                 after: state_line(&after),
-                changes,
-                same,
+                changes: diff::changes(before.state.get(), after.state.get())?,
             }))
         };
         self.bounded(read).await
@@ -462,8 +459,7 @@ fn stages(spec: &spec::Pipeline) -> Vec<String> {
 fn schedule(spec: &spec::Pipeline, now: DateTime<Utc>) -> Option<Schedule> {
     let line = spec.schedule.clone()?;
     // The schedule was checked when the project was read; one that never comes has no next time.
-    let next = line
-        .parse::<croner::Cron>()
+    let next = spec::schedule::parse(&line)
         .ok()
         .and_then(|cron| match spec.local_time {
             LocalTime::Utc => cron.find_next_occurrence(&now, false).ok(),
@@ -495,11 +491,6 @@ fn state_line(version: &Version) -> StateLine {
         },
         bytes: version.state.get().len(),
     }
-}
-
-/// The state as a value: what is stored was checked to be JSON.
-fn value(version: &Version) -> Value {
-    serde_json::from_str(version.state.get()).unwrap_or(Value::Null)
 }
 
 #[cfg(test)]

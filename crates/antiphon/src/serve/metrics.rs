@@ -60,7 +60,7 @@ const GAUGES: [Gauge; 9] = [
     (
         "antiphon_pipeline_rejects_open",
         "Refused records of the kept runs that wait for a replay.",
-        |pipeline| pipeline.rejects_open.map(words::precise),
+        |pipeline| Some(words::precise(pipeline.rejects_open)),
     ),
     (
         "antiphon_pipeline_state_version",

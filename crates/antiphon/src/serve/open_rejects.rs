@@ -1,4 +1,4 @@
-//! Open rejects of the runs that are kept: how many, and by reason. No value of a record leaves this file.
+//! Open rejects by reason. No value of a record leaves this file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,8 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Deserialize;
 use singer_core::Result;
 
-use crate::history::{Brief, keys};
+use crate::history::keys;
+use crate::rejects::Lines;
 use crate::serve::view::RejectGroup;
 use crate::session::Session;
 use crate::store::Listed;
@@ -28,7 +29,6 @@ pub(crate) struct OpenRejects {
 struct Counted {
     size: u64,
     modified: DateTime<Utc>,
-    lines: u64,
     groups: Vec<RejectGroup>,
 }
 
@@ -44,47 +44,22 @@ struct Line {
 }
 
 impl OpenRejects {
-    /// How many records wait for a replay.
-    pub(crate) async fn count(
-        &self,
-        session: &Session,
-        pipeline: &str,
-        runs: &[Brief],
-    ) -> Result<u64> {
-        let files = self.files(session, pipeline, runs).await?;
-        Ok(files.iter().map(|file| file.lines).sum())
-    }
-
-    /// The same by stream, code and reason; the largest first.
+    /// The open rejects of these runs by stream, code and reason; the largest first.
     pub(crate) async fn groups(
         &self,
         session: &Session,
         pipeline: &str,
-        runs: &[Brief],
+        runs: &[String],
     ) -> Result<Vec<RejectGroup>> {
-        let files = self.files(session, pipeline, runs).await?;
-        let mut groups = merge(files.into_iter().flat_map(|file| file.groups));
-        groups.truncate(GROUPS);
-        Ok(groups)
-    }
-
-    async fn files(
-        &self,
-        session: &Session,
-        pipeline: &str,
-        runs: &[Brief],
-    ) -> Result<Vec<Counted>> {
-        let runs: Vec<String> = runs
-            .iter()
-            .filter(|run| run.rejects > 0)
-            .map(|run| run.run.clone())
-            .collect();
-        let counted: Vec<Option<Counted>> = stream::iter(runs)
+        let counted: Vec<Option<Counted>> = stream::iter(runs.to_vec())
             .map(async |run| self.file(session, pipeline, &run).await)
             .buffered(SIDE_BY_SIDE)
             .try_collect()
             .await?;
-        Ok(counted.into_iter().flatten().collect())
+        let all = counted.into_iter().flatten().flat_map(|file| file.groups);
+        let mut groups = merge(all);
+        groups.truncate(GROUPS);
+        Ok(groups)
     }
 
     async fn file(&self, session: &Session, pipeline: &str, run: &str) -> Result<Option<Counted>> {
@@ -105,19 +80,17 @@ impl OpenRejects {
         {
             return Ok(Some(known));
         }
-        let Some(mut pieces) = session.store.read(&key).await? else {
+        let Some(mut lines) = Lines::open(session, pipeline, run, keys::REJECTS).await? else {
             return Ok(None);
         };
-        let mut tally = Tally::default();
-        while let Some(piece) = pieces.try_next().await? {
-            tally.take(&piece);
+        let mut groups = Groups::new();
+        while let Some(line) = lines.next().await? {
+            *groups.entry(group(&line)).or_default() += 1;
         }
-        let (lines, groups) = tally.finish();
         let fresh = Counted {
             size,
             modified,
-            lines,
-            groups,
+            groups: listed_groups(groups),
         };
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.insert(key, fresh.clone());
@@ -125,76 +98,42 @@ impl OpenRejects {
     }
 }
 
-/// Counts lines as they arrive.
-#[derive(Debug, Default)]
-struct Tally {
-    rest: Vec<u8>,
-    lines: u64,
-    groups: BTreeMap<(String, Option<String>, String), u64>,
-}
+/// Stream, code and reason, and how often.
+type Groups = BTreeMap<(String, Option<String>, String), u64>;
 
-impl Tally {
-    fn take(&mut self, piece: &[u8]) {
-        let mut piece = piece;
-        while let Some(end) = memchr::memchr(b'\n', piece) {
-            let (line, rest) = piece.split_at(end);
-            let mut whole = std::mem::take(&mut self.rest);
-            whole.extend_from_slice(line);
-            self.line(&whole);
-            piece = rest.strip_prefix(b"\n").unwrap_or(rest);
-        }
-        self.rest.extend_from_slice(piece);
-    }
-
-    fn line(&mut self, line: &[u8]) {
-        if line.trim_ascii().is_empty() {
-            return;
-        }
-        self.lines += 1;
-        let key = match serde_json::from_slice::<Line>(line) {
-            Ok(line) => (
-                line.stream,
-                line.code.map(|code| match code {
-                    serde_json::Value::String(code) => code,
-                    other => other.to_string(),
-                }),
-                without_values(line.reason.as_deref().unwrap_or("no reason given")),
-            ),
-            Err(_) => (String::new(), None, "a line that is no reject".to_owned()),
-        };
-        *self.groups.entry(key).or_default() += 1;
-    }
-
-    fn finish(mut self) -> (u64, Vec<RejectGroup>) {
-        let rest = std::mem::take(&mut self.rest);
-        self.line(&rest);
-        let groups = self.groups.into_iter();
-        let groups = groups.map(|((stream, code, reason), count)| RejectGroup {
-            stream,
-            code,
-            reason,
-            count,
-        });
-        (self.lines, groups.collect())
+/// What a line is counted under.
+fn group(line: &[u8]) -> (String, Option<String>, String) {
+    match serde_json::from_slice::<Line>(line) {
+        Ok(line) => (
+            line.stream,
+            line.code.map(|code| match code {
+                serde_json::Value::String(code) => code,
+                other => other.to_string(),
+            }),
+            without_values(line.reason.as_deref().unwrap_or("no reason given")),
+        ),
+        Err(_) => (String::new(), None, "a line that is no reject".to_owned()),
     }
 }
 
-fn merge(groups: impl Iterator<Item = RejectGroup>) -> Vec<RejectGroup> {
-    let mut merged: BTreeMap<(String, Option<String>, String), u64> = BTreeMap::new();
-    for group in groups {
+fn listed_groups(groups: Groups) -> Vec<RejectGroup> {
+    let group = |((stream, code, reason), count)| RejectGroup {
+        stream,
+        code,
+        reason,
+        count,
+    };
+    groups.into_iter().map(group).collect()
+}
+
+fn merge(all: impl Iterator<Item = RejectGroup>) -> Vec<RejectGroup> {
+    let mut merged = Groups::new();
+    for group in all {
         *merged
             .entry((group.stream, group.code, group.reason))
             .or_default() += group.count;
     }
-    let mut groups: Vec<RejectGroup> = merged
-        .into_iter()
-        .map(|((stream, code, reason), count)| RejectGroup {
-            stream,
-            code,
-            reason,
-            count,
-        })
-        .collect();
+    let mut groups = listed_groups(merged);
     groups.sort_by_key(|group| std::cmp::Reverse(group.count));
     groups
 }
@@ -255,25 +194,25 @@ mod tests {
     }
 
     #[test]
-    fn lines_cut_anywhere_are_counted_by_reason() {
-        let text = concat!(
-            r#"{"stream":"a","key":{"id":1},"record":{"mail":"x@y"},"reason":"bad \"x@y\"","code":"E1"}"#,
-            "\n",
-            r#"{"stream":"a","key":{"id":2},"record":{},"reason":"bad \"z\"","code":"E1"}"#,
-            "\n\ngarbage"
-        );
-        for cut in [1, 7, 64, text.len()] {
-            let mut tally = Tally::default();
-            for piece in text.as_bytes().chunks(cut) {
-                tally.take(piece);
+    fn lines_that_differ_in_values_alone_are_counted_together() {
+        let one = br#"{"stream":"a","key":{"id":1},"record":{"mail":"x@y"},"reason":"bad \"x@y\"","code":7}"#;
+        let other = br#"{"stream":"a","key":{"id":2},"record":{},"reason":"bad \"z\"","code":7}"#;
+        assert_eq!(group(one), group(other));
+        let counted = |line: &[u8], count| {
+            let (stream, code, reason) = group(line);
+            RejectGroup {
+                stream,
+                code,
+                reason,
+                count,
             }
-            let (lines, groups) = tally.finish();
-            let groups = merge(groups.into_iter());
-            assert_eq!(lines, 3);
-            assert_eq!(groups[0].count, 2);
-            assert_eq!(groups[0].reason, "bad “…”");
-            assert_eq!(groups[0].code.as_deref(), Some("E1"));
-            assert_eq!(groups[1].reason, "a line that is no reject");
-        }
+        };
+        let files = [counted(b"garbage", 2), counted(one, 1), counted(other, 2)];
+        let groups = merge(files.into_iter());
+        assert_eq!(groups.len(), 2);
+        assert_eq!(groups[0].count, 3);
+        assert_eq!(groups[0].reason, "bad “…”");
+        assert_eq!(groups[0].code.as_deref(), Some("7"));
+        assert_eq!(groups[1].reason, "a line that is no reject");
     }
 }

@@ -261,7 +261,7 @@ fn table(rows: &[&Pipeline], now: DateTime<Utc>) -> Markup {
 
 fn row(pipeline: &Pipeline, cells: usize, now: DateTime<Utc>) -> Markup {
     let last = pipeline.last();
-    let rejects = pipeline.rejects_open.filter(|open| *open > 0);
+    let rejects = Some(pipeline.rejects_open).filter(|open| *open > 0);
     html! {
         tr role="row" {
             th scope="row" role="rowheader" {

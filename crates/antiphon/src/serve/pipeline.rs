@@ -91,7 +91,8 @@ fn facts(pipeline: &Pipeline, now: DateTime<Utc>) -> Markup {
                     None => span .muted { "none" },
                 }
             } }
-            @if let Some(open) = pipeline.rejects_open.filter(|open| *open > 0) {
+            @let open = pipeline.rejects_open;
+            @if open > 0 {
                 div { dt { "Open rejects" } dd { a href="#rejects" { (words::count(open)) } } }
             }
         }

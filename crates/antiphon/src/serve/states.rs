@@ -2,9 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use maud::{Markup, html};
+use serde_json::value::RawValue;
 
 use crate::serve::view::{Paged, StateDetail, StateDiff, StateLine};
 use crate::serve::{page, pipeline, words};
+use crate::state::diff::ChangeKind;
 
 fn trail(name: &str, here: &str) -> Vec<page::Step> {
     vec![
@@ -77,8 +79,8 @@ pub(crate) fn page_of_version(view: &StateDetail, now: DateTime<Utc>) -> page::P
                 table aria-label="Values" {
                     thead { tr { th scope="col" { "Path" } th scope="col" { "Value" } } }
                     tbody {
-                        @for leaf in &view.leaves {
-                            tr { th .wide scope="row" { (path(&leaf.path)) } td .wide { code { (words::clip(&leaf.value, 4_000)) } } }
+                        @for (keys, value) in &view.leaves {
+                            tr { th .wide scope="row" { (path(keys)) } td .wide { code { (words::clip(value, 4_000)) } } }
                         }
                     }
                 }
@@ -110,7 +112,7 @@ pub(crate) fn page_of_diff(view: &StateDiff, now: DateTime<Utc>) -> page::Page {
                 }
             }
             @if view.changes.is_empty() {
-                div .card.empty { strong { "The same" } p { "All " (words::plural(view.same as u64, "value is", "values are")) " equal in both versions." } }
+                div .card.empty { strong { "The same" } p { "All values are equal in both versions." } }
             } @else {
                 div .table.cards {
                     table role="table" aria-label="Differences" {
@@ -124,15 +126,14 @@ pub(crate) fn page_of_diff(view: &StateDiff, now: DateTime<Utc>) -> page::Page {
                             @for change in &view.changes {
                                 tr role="row" {
                                     th .wide scope="row" role="rowheader" { (path(&change.path)) }
-                                    td role="cell" data-label="Change" { (word(change.before.as_ref(), change.after.as_ref())) }
-                                    td .wide role="cell" data-label={ "Version " (before) } { (value(change.before.as_deref(), "minus")) }
-                                    td .wide role="cell" data-label={ "Version " (after) } { (value(change.after.as_deref(), "plus")) }
+                                    td role="cell" data-label="Change" { (word(change.kind)) }
+                                    td .wide role="cell" data-label={ "Version " (before) } { (value(change.before.as_deref().map(RawValue::get), "minus")) }
+                                    td .wide role="cell" data-label={ "Version " (after) } { (value(change.after.as_deref().map(RawValue::get), "plus")) }
                                 }
                             }
                         }
                     }
                 }
-                p .muted { (words::plural(view.same as u64, "value is", "values are")) " the same in both." }
             }
         },
     }
@@ -151,11 +152,11 @@ fn line_facts(name: &str, line: &StateLine, now: DateTime<Utc>) -> Markup {
     }
 }
 
-fn word(before: Option<&String>, after: Option<&String>) -> &'static str {
-    match (before, after) {
-        (None, _) => "added",
-        (_, None) => "removed",
-        _ => "changed",
+fn word(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Removed => "removed",
+        ChangeKind::Changed => "changed",
     }
 }
 

@@ -8,12 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::page::{Page, Part};
 use super::view::{
-    Change, Detail, LogTail, Outage, Overview, Paged, Pipeline, RejectGroup, RunDetail, Runner,
-    Running, Schedule, StateDetail, StateDiff, StateLine,
+    Detail, LogTail, Outage, Overview, Paged, Pipeline, RejectGroup, RunDetail, Runner, Running,
+    Schedule, StateDetail, StateDiff, StateLine,
 };
-use super::{compare, metrics, notice, overview, page, pipeline, run_page, states};
+use super::{metrics, notice, overview, page, pipeline, run_page, states};
 use crate::history::{Brief, Counts, Fault, Kind, Outcome, StageEnd, Summary};
 use crate::live::{Live, LiveStage};
+use crate::state::diff;
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&";
 
@@ -59,7 +60,8 @@ fn pipeline_of(name: &str, runs: Vec<Brief>) -> Pipeline {
         last_good: runs.iter().rev().find(|run| run.outcome.is_good()).cloned(),
         runs,
         running: None,
-        rejects_open: Some(0),
+        rejects_open: 0,
+        rejects_in: Vec::new(),
         state_version: Some(42),
         trouble: None,
     }
@@ -198,7 +200,7 @@ fn the_failing_come_first_and_say_why() {
             vec![brief(2, Outcome::Succeeded), brief(1, Outcome::Failed)],
         ),
         Pipeline {
-            rejects_open: Some(3),
+            rejects_open: 3,
             ..pipeline_of("d-rejects", vec![brief(1, Outcome::Succeeded)])
         },
         pipeline_of(
@@ -284,18 +286,13 @@ fn hostile_names_and_messages_are_text_on_every_page() {
         line: state_line(1),
         newest: 2,
         before: None,
-        leaves: compare::leaves(&serde_json::json!({HOSTILE: HOSTILE})),
+        leaves: vec![(vec![HOSTILE.to_owned()], HOSTILE.to_owned())],
     };
     let diff = StateDiff {
         pipeline: HOSTILE.to_owned(),
         before: state_line(1),
         after: state_line(2),
-        changes: vec![Change {
-            path: vec![HOSTILE.to_owned()],
-            before: Some(HOSTILE.to_owned()),
-            after: None,
-        }],
-        same: 0,
+        changes: diff::changes(&serde_json::json!({HOSTILE: HOSTILE}).to_string(), "{}").unwrap(),
     };
     let outage = Outage {
         message: HOSTILE.to_owned(),

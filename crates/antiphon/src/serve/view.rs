@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::history::{Brief, Outcome, Summary};
 use crate::live::Live;
+use crate::state::diff::Change;
 
 /// All pipelines at one moment.
 #[derive(Debug, Clone, Serialize)]
@@ -28,7 +29,10 @@ pub(crate) struct Pipeline {
     pub(crate) runs: Vec<Brief>,
     pub(crate) last_good: Option<Brief>,
     pub(crate) running: Option<Running>,
-    pub(crate) rejects_open: Option<u64>,
+    pub(crate) rejects_open: u64,
+    /// The runs that have them.
+    #[serde(skip)]
+    pub(crate) rejects_in: Vec<String>,
     pub(crate) state_version: Option<u64>,
     /// What of it cannot be read, and why.
     pub(crate) trouble: Option<String>,
@@ -80,7 +84,7 @@ impl Pipeline {
         let telling = |run: &&Brief| run.outcome != Outcome::Interrupted;
         match self.runs.iter().rev().find(telling) {
             Some(run) if !run.outcome.is_good() => Standing::Failing,
-            _ if self.rejects_open.is_some_and(|open| open > 0) => Standing::Rejects,
+            _ if self.rejects_open > 0 => Standing::Rejects,
             Some(run) if run.outcome == Outcome::Rejects => Standing::Rejects,
             Some(_) => Standing::Fine,
             None if self.runs.is_empty() => Standing::Never,
@@ -192,15 +196,8 @@ pub(crate) struct StateDetail {
     pub(crate) newest: u64,
     /// The version before it, if it is still kept.
     pub(crate) before: Option<u64>,
-    pub(crate) leaves: Vec<Leaf>,
-}
-
-/// A value in a state and the way to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Leaf {
-    pub(crate) path: Vec<String>,
-    /// As JSON.
-    pub(crate) value: String,
+    /// Its values as JSON, each behind the keys from the top.
+    pub(crate) leaves: Vec<(Vec<String>, String)>,
 }
 
 /// What differs between two versions.
@@ -210,16 +207,6 @@ pub(crate) struct StateDiff {
     pub(crate) before: StateLine,
     pub(crate) after: StateLine,
     pub(crate) changes: Vec<Change>,
-    /// Values that are the same in both.
-    pub(crate) same: usize,
-}
-
-/// A value that one of two versions has differently, or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Change {
-    pub(crate) path: Vec<String>,
-    pub(crate) before: Option<String>,
-    pub(crate) after: Option<String>,
 }
 
 /// The store cannot be read.

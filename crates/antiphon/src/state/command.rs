@@ -21,11 +21,17 @@ const LARGEST: u64 = 64 * 1024 * 1024;
 /// Versions that are read at the same time for a list.
 const AT_ONCE: usize = 16;
 
+const EXAMPLES: &str = "Examples:
+  antiphon state accounts list
+  antiphon state accounts diff                 what the newest version changed
+  antiphon state accounts revert 41            the value of version 41 becomes the newest version
+  antiphon state accounts import state.json    go on where a shell pipe or Meltano was
+
+Versions are numbers from `list`, `newest`, or counted back from it: -1 is the newest but one.";
+
 /// The arguments.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Versions are numbers from `list`, `newest`, or counted back from it: -1 is the newest but one."
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// The pipeline
     pipeline: String,
@@ -54,7 +60,7 @@ enum Action {
     },
     /// Print a state, as `--state` of a tap takes it
     Show {
-        /// The version [default: newest]
+        /// The version
         #[arg(
             value_name = "N",
             allow_negative_numbers = true,

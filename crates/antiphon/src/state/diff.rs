@@ -90,6 +90,26 @@ fn compare(path: &mut Vec<String>, before: &RawValue, after: &RawValue, found: &
     }
 }
 
+/// All values of a state that are no objects with something in them, with the keys from the top.
+pub(crate) fn leaves(state: &RawValue) -> Vec<(Vec<String>, String)> {
+    let mut found = Vec::new();
+    collect(&mut Vec::new(), state, &mut found);
+    found
+}
+
+fn collect(path: &mut Vec<String>, value: &RawValue, found: &mut Vec<(Vec<String>, String)>) {
+    match object(value).filter(|object| !object.0.is_empty()) {
+        Some(object) => {
+            for (key, value) in object.0 {
+                path.push(key);
+                collect(path, &value, found);
+                path.pop();
+            }
+        }
+        None => found.push((path.clone(), compact(value.get()))),
+    }
+}
+
 fn object(value: &RawValue) -> Option<Entries> {
     serde_json::from_str(value.get()).ok()
 }
@@ -129,6 +149,24 @@ mod tests {
         );
         assert_eq!(lines("null", "{}"), "  (all): null -> {}\n");
         assert_eq!(lines("{}", "{ }"), "");
+    }
+
+    #[test]
+    fn leaves_keep_their_digits() {
+        let text = r#"{"a.b": {"n": 12345678901234567890123.10, "list": [1, 2]}, "none": {}}"#;
+        let leaves = leaves(&RawValue::from_string(text.to_owned()).unwrap());
+        let told: Vec<String> = leaves
+            .iter()
+            .map(|(path, value)| format!("{} {value}", path.join("/")))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "a.b/n 12345678901234567890123.10",
+                "a.b/list [1,2]",
+                "none {}"
+            ]
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ use singer_core::value::time::{parse_date, parse_timestamp};
 
 /// What is odd about a state, seen from the one before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     /// The bookmark of a stream has a smaller value than before.
     Backwards { stream: String, key: String },
     /// A stream had a bookmark before and has none now.
@@ -37,7 +37,7 @@ struct Bookmark<'a> {
 }
 
 /// Compares a state with the one before it, stream by stream.
-pub(super) fn compare(before: &str, now: &str) -> Vec<Finding> {
+pub(crate) fn compare(before: &str, now: &str) -> Vec<Finding> {
     let (Ok(before), Ok(now)) = (
         serde_json::from_str::<Frame<'_>>(before),
         serde_json::from_str::<Frame<'_>>(now),
@@ -50,22 +50,26 @@ pub(super) fn compare(before: &str, now: &str) -> Vec<Finding> {
                 stream: stream.clone(),
             });
         };
-        let old: Bookmark<'_> = serde_json::from_str(old.get()).ok()?;
-        let new: Bookmark<'_> = serde_json::from_str(new.get()).ok()?;
-        let key = old.replication_key?;
-        if new.replication_key.as_ref() != Some(&key) {
-            return None;
-        }
-        let is_behind = is_less(
-            new.replication_key_value?.get(),
-            old.replication_key_value?.get(),
-        );
-        is_behind.then(|| Finding::Backwards {
+        let key = backwards_key(old.get(), new.get())?;
+        Some(Finding::Backwards {
             stream: stream.clone(),
             key,
         })
     });
     findings.collect()
+}
+
+/// The replication key of a bookmark whose value is certainly less than it was.
+pub(crate) fn backwards_key(before: &str, now: &str) -> Option<String> {
+    let before: Bookmark<'_> = serde_json::from_str(before).ok()?;
+    let now: Bookmark<'_> = serde_json::from_str(now).ok()?;
+    let key = now.replication_key?;
+    let is_behind = before.replication_key.as_ref() == Some(&key)
+        && is_less(
+            now.replication_key_value?.get(),
+            before.replication_key_value?.get(),
+        );
+    is_behind.then_some(key)
 }
 
 /// Whether a JSON value is certainly less than another.
