@@ -70,7 +70,8 @@ impl Place {
         {
             return Fate::Elsewhere;
         }
-        if holder.process == self.process {
+        // Two processes may start within one tick of the clock: the id tells them apart.
+        if holder.pid == self.pid && holder.process == self.process {
             // This very process: it knows best.
             return if held().contains(&holder.run) {
                 Fate::Alive
@@ -90,4 +91,22 @@ pub(super) fn host() -> String {
     fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_that_started_in_the_same_tick_is_not_this_process() {
+        let here = Place::here();
+        let itself = here.holder("run-of-nobody", String::new());
+        assert_eq!(here.fate(&itself), Fate::Dead);
+        // Seen from a process with another id and the same start, this one is at work.
+        let twin = Place {
+            pid: here.pid + 1,
+            ..here.clone()
+        };
+        assert_eq!(twin.fate(&itself), Fate::Alive);
+    }
 }
