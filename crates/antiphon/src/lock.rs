@@ -537,6 +537,11 @@ impl Lease {
         self.keeper.put(&entry).await
     }
 
+    /// Whether it is lost, as [`Self::lost`] has it.
+    pub(crate) fn is_lost(&self) -> bool {
+        *self.keeper.lost.borrow()
+    }
+
     /// Returns when the lease is lost: taken by somebody else, or not renewed for so long that it may
     /// be soon. The stages must be ended then, and nothing more be written.
     pub(crate) async fn lost(&self) {
@@ -547,7 +552,7 @@ impl Lease {
 
     /// Gives it back.
     pub(crate) async fn release(self) -> Result<()> {
-        if *self.keeper.lost.borrow() {
+        if self.is_lost() {
             // It is somebody else's to say what becomes of it.
             return Ok(());
         }

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | a stage exits with a code, or is killed by a signal that this runner did not send | that stage |
 //! | the target exits with 3 | nobody: done, with rejects |
-//! | the tap has lost its reader (SIGPIPE, or it says so), and a stage behind it failed | the stage behind it |
+//! | the tap has lost its reader (SIGPIPE, or it says so, or a shell around it does by 141), and a stage behind it failed | the stage behind it |
 //! | the tap has lost its reader, and the stage behind it ended well before it, or stopped reading | the stage behind it: it ended before its input did |
 //! | the tap says "broken pipe", but whoever reads it lived on and ended well | the tap: it means another pipe |
 //! | a stage exits with 0 while the stage before it still had its output open | that stage: it ended before its input did, even if the stage before it did not mind |
@@ -89,7 +89,12 @@ impl End {
 
     fn is_broken_pipe(&self) -> bool {
         let killed = self.how == How::Signal(Signal::SIGPIPE as i32);
-        killed || (!self.is_good() && self.says_broken_pipe)
+        killed || self.is_shell_of_one() || (!self.is_good() && self.says_broken_pipe)
+    }
+
+    /// A shell tells so that its last command has lost its reader, which may have been another one.
+    fn is_shell_of_one(&self) -> bool {
+        self.how == How::Code(128 + Signal::SIGPIPE as i32)
     }
 
     /// It failed, nobody asked it to, and it does not look like a symptom.
@@ -135,7 +140,8 @@ pub(super) fn blame(ends: &[End]) -> Option<Blame> {
         return None;
     }
     let killed = matches!(ends[stage].how, How::Signal(_));
-    if killed || reader.rank < ends[stage].rank {
+    let at_once = ends[stage].is_shell_of_one() && reader.rank == ends[stage].rank;
+    if killed || at_once || reader.rank < ends[stage].rank {
         return Some(Blame {
             stage: stage + 1,
             why: Why::EndedEarly,
@@ -243,6 +249,21 @@ mod tests {
                 "the target fails, the tap says so",
                 vec![broken(1), target(0, How::Code(75))],
                 failed(1),
+            ),
+            (
+                "the target is killed, a shell says that the tap got SIGPIPE, at once",
+                vec![code(0, 141), target(0, SIGKILL)],
+                failed(1),
+            ),
+            (
+                "the target leaves, a shell says so, at once",
+                vec![code(0, 141), target(0, ok)],
+                ended_early(1),
+            ),
+            (
+                "a shell means a pipe of its own",
+                vec![code(0, 141), target(1, ok)],
+                failed(0),
             ),
             (
                 "the target leaves, the tap gets SIGPIPE",

@@ -18,7 +18,7 @@ use crate::mask::Mask;
 use crate::notify;
 use crate::report::{Echo, Watcher};
 use crate::run::attempt::{Attempt, Attempted, Sink};
-use crate::run::intake::{Intake, StatesAre};
+use crate::run::intake::{Intake, StatesAre, Trouble};
 use crate::run::plan::{Plan, Purpose};
 use crate::run::refused::{self, Refused};
 use crate::run::stages::{Output, Surroundings};
@@ -90,6 +90,7 @@ struct Once<'a> {
 struct Attempts {
     number: u32,
     verdict: Verdict,
+    target_is_ours: bool,
     stages: Vec<StageEnd>,
     warnings: Vec<String>,
 }
@@ -139,7 +140,7 @@ impl Once<'_> {
         {
             intake.warn(format!("cannot collect the target's rejects: {error}"));
         }
-        let next = attempts.verdict.next;
+        let mut next = attempts.verdict.next;
         let mut summary = self.summarize(&folder, &watcher, attempts, intake);
         summary.started_at = started_at;
         summary.state_before = before;
@@ -147,6 +148,10 @@ impl Once<'_> {
         if let Err(error) = watcher.finish() {
             let error = exit::summary_line(&error.into());
             tracing::warn!(error, "the log is not whole");
+        }
+        if self.lease.is_lost() {
+            // Also while nothing was at work: between two attempts, or while the log was written.
+            next = Next::Withdraw;
         }
         if next == Next::Withdraw {
             if let Err(error) = history::set_aside(&summary, &folder) {
@@ -197,6 +202,7 @@ impl Once<'_> {
         let mut attempts = Attempts {
             number: 0,
             verdict: verdict::interrupted(Reason::Failure, None),
+            target_is_ours: false,
             stages: Vec::new(),
             warnings: Vec::new(),
         };
@@ -214,6 +220,7 @@ impl Once<'_> {
                 return attempts;
             }
         };
+        attempts.target_is_ours = plan.target_is_ours();
         loop {
             if let Some(reason) = self.session.stop().reason() {
                 attempts.verdict = verdict::interrupted(reason, attempts.verdict.fault);
@@ -305,7 +312,10 @@ impl Once<'_> {
                 return;
             }
             // Whoever has taken over goes on from a state of its own.
-            Ok(Stored::Fenced) => return,
+            Ok(Stored::Fenced) => {
+                intake.trouble = Some(Trouble::Fenced);
+                return;
+            }
             Err(error) => error,
         };
         let path = unsaved::path(self.session, &self.pipeline.name);
@@ -350,8 +360,9 @@ impl Once<'_> {
             fault,
             ..
         } = attempts.verdict;
-        // Targets of other makers may not have a code for it.
-        if outcome == Outcome::Succeeded && rejects > 0 {
+        // Targets of other makers may not have a code for it. Ours have, and know better than a count: an id that
+        // the destination does not know is kept to be sent again, and is no failure.
+        if outcome == Outcome::Succeeded && rejects > 0 && !attempts.target_is_ours {
             (outcome, exit_code) = (Outcome::Rejects, exit::REJECTS);
         }
         Summary {

@@ -109,6 +109,12 @@ impl Plan {
         })
     }
 
+    /// Whether the last stage is a program of this workspace.
+    pub(super) fn target_is_ours(&self) -> bool {
+        let target = self.launches.last();
+        target.is_some_and(|target| spec::is_ours(&target.program))
+    }
+
     /// The stages of an attempt that starts from a state, byte for byte.
     pub(super) fn launches_from(&self, state: Option<&str>) -> Result<Vec<Launch>, Unfit> {
         let mut launches = self.launches.clone();

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use singer_test::bin::Run;
+use singer_test::poll;
+
 use crate::project::{Project, TAP, TARGET};
 
 /// A project whose newest state is 7.
@@ -210,4 +213,63 @@ fn two_runs_at_once_are_one_run_and_one_line() {
     project.folder.write("go", "");
     first.finish().expect_code(0);
     assert_eq!(project.summaries().len(), 1);
+}
+
+/// A small disk that was mounted on a folder, until it is dropped.
+struct Disk(std::path::PathBuf);
+
+impl Disk {
+    /// `None` where nothing can be mounted.
+    fn mount(folder: &std::path::Path) -> Option<Self> {
+        let mount = Run::program("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder);
+        (mount.finish().code() == Some(0)).then(|| Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        Run::program("umount").arg("-l").arg(&self.0).finish();
+    }
+}
+
+#[test]
+fn a_full_disk_in_the_middle_of_a_run_loses_no_state() {
+    let project = with_a_state("");
+    let first = ".antiphon/pipelines/p/state/00000001.json";
+    let version = project.folder.read(first);
+    let Some(disk) = Disk::mount(&project.folder.file(".antiphon/pipelines/p/state")) else {
+        println!("skipped: no disk can be mounted here");
+        return;
+    };
+    project.folder.write(first, version);
+    // The first state finds room, then the disk is full, and the second does not.
+    project.script(
+        "tap.sh",
+        &format!("{TAP}\nwhile [ ! -e full ]; do sleep 0.01; done\nVALUE=9; {TAP}"),
+    );
+    let running = project.antiphon(&["run", "p"]).env("VALUE", "8").start();
+    poll::until("the first state is stored", || {
+        project.bookmarks() == ["7", "8"]
+    });
+    let filler = disk.0.join("filler");
+    let written = fs::write(&filler, vec![b'x'; 128 << 10]);
+    assert!(written.is_err(), "the disk is not full");
+    project.folder.write("full", "");
+    running
+        .finish()
+        .expect_code(1)
+        .expect_log("is full")
+        .expect_log("make room there")
+        .expect_log("the newest state is kept in");
+    assert_eq!(project.bookmarks(), ["7", "8"]);
+
+    fs::remove_file(filler).unwrap();
+    project.script("tap.sh", TAP);
+    project
+        .run_to("10")
+        .expect_code(0)
+        .expect_log("is stored now, as version 3");
+    assert_eq!(project.bookmarks(), ["7", "8", "9", "10"]);
 }
