@@ -18,6 +18,7 @@
 //! lost with the machine and states may not.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::session::Session;
 use crate::state::{self, States, Stored};
-use crate::store::{Listed, Put, Store};
+use crate::store::{Listed, Object, Put, Store};
 use place::{Fate, Place};
 
 pub(crate) use process::{end_group, process_identity};
@@ -88,6 +89,8 @@ pub(crate) struct Lease {
     task: JoinHandle<()>,
     /// In [`HELD`] as long as this lives.
     mark: String,
+    /// A put of a state was given up and may still arrive.
+    is_unsettled: AtomicBool,
 }
 
 /// Takes the lease of a pipeline if it is free. After a holder that did not release, the stages that it
@@ -200,6 +203,10 @@ impl Desk {
             let written = state::newest_fence(&self.store, &self.clock, &self.pipeline).await?;
             let newest = listed.last().map_or(0, |(number, _)| *number);
             let fence = newest.max(written) + 1;
+            // A state under a fence that was not listed: somebody took the lease since, or leases were lost.
+            if written > newest && self.is_behind(newest).await? {
+                continue;
+            }
             let entry = self.entry(fence, run);
             let key = self.key(fence);
             let taken = Instant::now();
@@ -263,7 +270,7 @@ impl Desk {
         match fate {
             Fate::Alive => Ok(Judged::Held(entry.holder)),
             Fate::Dead => Ok(Judged::Dead(entry.holder, fate)),
-            Fate::Elsewhere if self.is_over(&entry, object.modified, run).await? => {
+            Fate::Elsewhere if self.is_over(&entry, &object, run).await? => {
                 Ok(Judged::Dead(entry.holder, fate))
             }
             Fate::Elsewhere => Ok(Judged::Held(entry.holder)),
@@ -271,10 +278,16 @@ impl Desk {
     }
 
     /// Whether the time of a lease is over by the clock of the store.
-    async fn is_over(&self, entry: &Entry, renewed: DateTime<Utc>, run: &str) -> Result<bool> {
+    async fn is_over(&self, entry: &Entry, read: &Object, run: &str) -> Result<bool> {
         let Some(now) = self.store_time(run).await? else {
             return Ok(false);
         };
+        // Its holder may have renewed it between the reading and the probe, if this process slept there.
+        let again = self.store.get(&self.key(entry.fence)).await?;
+        if again.is_none_or(|again| again.bytes != read.bytes) {
+            return Ok(false);
+        }
+        let renewed = read.modified;
         let mut since = renewed;
         if renewed > now + BLUR {
             // The clock of the store went back after the renewal. Waiting until it has caught up may take
@@ -311,6 +324,12 @@ impl Desk {
             (Some(group), Fate::Dead) => end_group(group, self.grace).await,
             _ => Ok(()),
         }
+    }
+
+    /// Whether there is a larger number by now than the one that was the newest.
+    async fn is_behind(&self, newest: u64) -> Result<bool> {
+        let listed = self.listed().await?;
+        Ok(listed.last().is_some_and(|(number, _)| *number > newest))
     }
 
     async fn is_there(&self, entry: &Entry) -> Result<bool> {
@@ -431,7 +450,9 @@ impl Keeper {
         let lease = self.desk.lease;
         let mut renewed = taken;
         let tidy = self.desk.tidy(fence, lines);
-        let _late = tokio::time::timeout(lease / 3, tidy).await;
+        // A process that slept on its way here has less time left, or none.
+        let tidied = (renewed + lease * 2 / 3).min(Instant::now() + lease / 3);
+        let _late = tokio::time::timeout_at(tidied, tidy).await;
         let mut pause = lease / 3;
         loop {
             let deadline = renewed + lease * 2 / 3;
@@ -517,6 +538,7 @@ impl Lease {
             keeper,
             task,
             mark,
+            is_unsettled: AtomicBool::new(false),
         }
     }
 
@@ -550,10 +572,16 @@ impl Lease {
         let _gone = lost.wait_for(|lost| *lost).await;
     }
 
-    /// Gives it back.
+    /// Says that a put of a state has failed without an answer: it may still arrive, so that the lease must not
+    /// be given back as if nothing were under way.
+    pub(crate) fn note_unsettled(&self) {
+        self.is_unsettled.store(true, Ordering::Relaxed);
+    }
+
+    /// Gives it back. One with an unsettled put is left to be taken over, so that the state is fenced off.
     pub(crate) async fn release(self) -> Result<()> {
-        if self.is_lost() {
-            // It is somebody else's to say what becomes of it.
+        if self.is_lost() || self.is_unsettled.load(Ordering::Relaxed) {
+            // It is somebody else's to say what becomes of it, or of the put.
             return Ok(());
         }
         let mut entry = self.keeper.entry.lock().await;

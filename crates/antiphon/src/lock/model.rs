@@ -46,6 +46,31 @@ struct Inner {
     /// Requests that arrive after their sender has given them up.
     under_way: u32,
     acknowledged: Vec<Acknowledged>,
+    begun: Vec<Begun>,
+    held: Vec<Held>,
+    take_overs: u64,
+    /// What was seen to be wrong while the history went on.
+    faults: Vec<String>,
+    /// How many times rarer faults are than in the roughest of worlds.
+    mildness: u64,
+    /// Whether the clock of the store jumps: then a lease may be taken over too early, and the fence alone counts.
+    has_jumps: bool,
+}
+
+/// A lease as long as its runner works.
+#[derive(Debug)]
+struct Held {
+    process: u64,
+    fence: u64,
+    lost: tokio::sync::watch::Receiver<bool>,
+}
+
+/// What a run goes on from.
+#[derive(Debug)]
+struct Begun {
+    run: String,
+    base: u64,
+    fence: u64,
 }
 
 /// A version of which a runner was told that it is stored.
@@ -54,6 +79,7 @@ struct Acknowledged {
     version: u64,
     run: String,
     state: String,
+    fence: u64,
     /// The newest version when the run began.
     base: u64,
 }
@@ -70,6 +96,12 @@ impl World {
                 stopped: BTreeMap::new(),
                 under_way: 0,
                 acknowledged: Vec::new(),
+                begun: Vec::new(),
+                held: Vec::new(),
+                take_overs: 0,
+                faults: Vec::new(),
+                mildness: [1, 4, 16][(seed % 3) as usize],
+                has_jumps: seed % 2 == 0,
             })),
         }
     }
@@ -91,7 +123,8 @@ impl World {
 
     /// Once in so many times, as long as there are faults at all.
     fn strikes(&self, one_in: u64) -> bool {
-        self.below(one_in) == 0 && !self.with(|inner| inner.is_calm)
+        let mildness = self.with(|inner| inner.mildness);
+        self.below(one_in * mildness) == 0 && !self.with(|inner| inner.is_calm)
     }
 
     fn is_alive(&self, process: u64) -> bool {
@@ -100,6 +133,50 @@ impl World {
 
     fn kill(&self, process: u64) {
         self.with(|inner| inner.alive.remove(&process));
+    }
+
+    fn accuse(&self, fault: String) {
+        self.with(|inner| inner.faults.push(fault));
+    }
+
+    /// At most one runner may think that it holds the lease, of those with these fences or lower ones.
+    fn check_holders(&self, fence: u64) {
+        self.with(|inner| {
+            let holders: Vec<(u64, u64)> = inner
+                .held
+                .iter()
+                .filter(|held| inner.alive.contains(&held.process) && !*held.lost.borrow())
+                .map(|held| (held.process, held.fence))
+                .filter(|(_, other)| *other <= fence)
+                .collect();
+            if holders.len() > 1 {
+                let fault = format!("the lease is held twice (runner, fence): {holders:?}");
+                inner.faults.push(fault);
+            }
+        });
+    }
+
+    /// Notes a new holder, and looks a moment later, or when each older one must have seen it, who else is one.
+    fn note_holder(&self, process: u64, lease: &super::Lease) {
+        let (fence, lost) = (lease.fence(), lease.keeper.lost.subscribe());
+        let wait = self.with(|inner| {
+            inner.take_overs += u64::from(lease.took_over.is_some());
+            inner.held.push(Held {
+                process,
+                fence,
+                lost,
+            });
+            if inner.has_jumps {
+                LEASE
+            } else {
+                Duration::from_secs(1)
+            }
+        });
+        let world = self.clone();
+        tokio::spawn(async move {
+            sleep(wait).await;
+            world.check_holders(fence);
+        });
     }
 
     /// The clock of the store.
@@ -128,7 +205,8 @@ impl World {
 
     /// How long something takes: mostly no time, at times longer than a lease.
     fn pause(&self) -> Duration {
-        match self.below(40) {
+        let mildness = self.with(|inner| inner.mildness);
+        match self.below(40 * mildness) {
             _ if self.with(|inner| inner.is_calm) => Duration::from_millis(1),
             0 => Duration::from_millis(self.below(3 * 60_000)),
             1..=4 => Duration::from_millis(self.below(15_000)),
@@ -201,7 +279,7 @@ impl Process {
     async fn live(self) {
         let died = async {
             while self.world.is_alive(self.id) {
-                sleep(Duration::from_millis(500)).await;
+                sleep(Duration::from_secs(10)).await;
             }
         };
         tokio::select! {
@@ -212,62 +290,108 @@ impl Process {
         self.world.kill(self.id);
     }
 
+    /// Tries as long as a person would.
+    async fn take(&self, run: &str) -> Option<super::Lease> {
+        for _ in 0..20 {
+            if let Ok(Taken::Lease(lease)) = self.desk.take(run).await {
+                self.world.note_holder(self.id, &lease);
+                return Some(lease);
+            }
+            sleep(Duration::from_millis(self.world.below(30_000))).await;
+            self.world.scheduled(self.id).await;
+        }
+        None
+    }
+
     async fn run(&self) {
         let run = format!("run-{}", self.id);
-        let Ok(Taken::Lease(lease)) = self.desk.take(&run).await else {
+        let Some(lease) = self.take(&run).await else {
             return;
         };
-        let store = &self.desk.store;
-        let Ok(mut states) = States::over(store, &self.clock, "p", lease.fence()).await else {
+        let told = self.world.with(|inner| {
+            let told = inner.acknowledged.iter().map(|told| told.version);
+            told.max().unwrap_or_default()
+        });
+        let opened = States::over(&self.desk.store, &self.clock, "p", lease.fence()).await;
+        let Ok(mut states) = opened else {
             return;
         };
-        let base = states.known_number();
+        let (base, fence) = (states.known_number(), lease.fence());
+        if base < told {
+            let fault = format!("{run} goes on from version {base} though {told} was acknowledged");
+            self.world.accuse(fault);
+        }
+        self.world.with(|inner| {
+            let run = run.clone();
+            inner.begun.push(Begun { run, base, fence });
+        });
         // A runner that looks whether it has lost its lease, or one that trusts the store alone.
         let is_attentive = self.world.below(2) == 0;
-        for step in 0..self.world.below(16) {
-            sleep(Duration::from_millis(self.world.below(20_000))).await;
+        let mut is_settled = true;
+        for step in 0..self.world.below(40) {
+            sleep(Duration::from_millis(self.world.below(8_000))).await;
             self.world.scheduled(self.id).await;
-            let is_lost = tokio::time::timeout(Duration::ZERO, lease.lost())
-                .await
-                .is_ok();
+            let is_lost = *lease.keeper.lost.borrow();
             if is_attentive && is_lost {
                 return;
             }
             let state = format!("{{\"run\":{},\"step\":{step}}}", self.id);
             match states.append(&state, &run, "t").await {
-                Ok(Stored::Version(version)) => self.world.with(|inner| {
-                    inner.acknowledged.push(Acknowledged {
-                        version,
-                        run: run.clone(),
-                        state,
-                        base,
+                Ok(Stored::Version(version)) => {
+                    is_settled = true;
+                    self.world.with(|inner| {
+                        inner.acknowledged.push(Acknowledged {
+                            version,
+                            run: run.clone(),
+                            state,
+                            fence,
+                            base,
+                        });
                     });
-                }),
+                }
                 Ok(Stored::Same(version)) => panic!("{version} is said to be the same"),
                 Ok(Stored::Fenced) => return,
-                Err(_) if self.world.below(2) == 0 => return,
-                Err(_) => {}
+                Err(_) => {
+                    is_settled = false;
+                    if self.world.below(4) == 0 {
+                        break;
+                    }
+                }
             }
         }
-        if self.world.below(3) == 0 {
+        if self.world.below(2) == 0 {
             let _failed = states.prune(&KEEP).await;
         }
+        if !is_settled {
+            lease.note_unsettled();
+        }
         if self.world.below(5) > 0 {
+            let id = self.id;
+            self.world
+                .with(|inner| inner.held.retain(|held| held.process != id));
             let _failed = lease.release().await;
         }
     }
 }
 
+/// What a history was about.
+#[derive(Debug, Default)]
+struct Sum {
+    acknowledged: u64,
+    take_overs: u64,
+    runs: u64,
+}
+
 /// One history.
-async fn history(seed: u64) -> Result<u64, String> {
+async fn history(seed: u64) -> Result<Sum, String> {
     let world = World::new(seed);
     let objects = Simulated::new(&world);
     let mut lives = Vec::new();
-    for id in 1..=6 + world.below(6) {
+    for id in 1..=10 + world.below(10) {
         let process = Process::start(&world, &objects, id, world.below(MACHINES));
         lives.push(tokio::spawn(process.live()));
         sleep(Duration::from_millis(world.below(120_000))).await;
-        if world.below(6) == 0 {
+        if world.below(6) == 0 && world.with(|inner| inner.has_jumps) {
             let hours = i64::try_from(world.below(48)).unwrap_or_default() - 24;
             world.with(|inner| inner.jumped += chrono::TimeDelta::hours(hours));
         }
@@ -283,6 +407,9 @@ async fn history(seed: u64) -> Result<u64, String> {
     }
     while world.with(|inner| inner.under_way) > 0 {
         sleep(Duration::from_secs(1)).await;
+    }
+    if let Some(fault) = world.with(|inner| inner.faults.first().cloned()) {
+        return Err(fault);
     }
     let (last, lease) = recover(&world, &objects, dead.len()).await?;
     check(&world, &last, lease.fence()).await
@@ -311,8 +438,8 @@ async fn recover(
     }
 }
 
-/// What holds of every history. Gives how many versions were acknowledged.
-async fn check(world: &World, last: &Process, fence: u64) -> Result<u64, String> {
+/// What holds of every history.
+async fn check(world: &World, last: &Process, fence: u64) -> Result<Sum, String> {
     let fault = |error| format!("{error:?}");
     let states = States::over(&last.desk.store, &last.clock, "p", fence)
         .await
@@ -368,12 +495,28 @@ async fn check(world: &World, last: &Process, fence: u64) -> Result<u64, String>
             }
         }
     }
-    Ok(acknowledged.len() as u64)
+    world.with(|inner| {
+        // What a run goes on from is settled: nobody before it writes any more.
+        for begun in &inner.begun {
+            let later = chain.range(begun.base + 1..);
+            for (number, version) in later.filter(|(_, version)| version.fence < begun.fence) {
+                return Err(format!(
+                    "version {number} of fence {} came after {} had begun with fence {}",
+                    version.fence, begun.run, begun.fence
+                ));
+            }
+        }
+        Ok(Sum {
+            acknowledged: inner.acknowledged.len() as u64,
+            take_overs: inner.take_overs,
+            runs: inner.begun.len() as u64,
+        })
+    })
 }
 
 #[test]
 fn no_history_of_pauses_deaths_and_faults_loses_or_forks_a_state() {
-    let mut acknowledged = 0;
+    let mut sum = Sum::default();
     for seed in 0..SEEDS {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -381,10 +524,16 @@ fn no_history_of_pauses_deaths_and_faults_loses_or_forks_a_state() {
             .build()
             .unwrap();
         match runtime.block_on(history(seed)) {
-            Ok(count) => acknowledged += count,
+            Ok(one) => {
+                sum.acknowledged += one.acknowledged;
+                sum.take_overs += one.take_overs;
+                sum.runs += one.runs;
+            }
             Err(fault) => panic!("seed {seed}: {fault}"),
         }
     }
     // The histories are about something.
-    assert!(acknowledged > SEEDS / 2, "{acknowledged} versions");
+    assert!(sum.acknowledged > 10_000, "{sum:?}");
+    assert!(sum.take_overs > 500, "{sum:?}");
+    assert!(sum.runs > 1_000, "{sum:?}");
 }

@@ -318,6 +318,7 @@ impl Once<'_> {
             }
             Err(error) => error,
         };
+        self.lease.note_unsettled();
         let path = unsaved::path(self.session, &self.pipeline.name);
         let kept = unsaved::keep(&path, self.run, intake.version, &state);
         intake.warn(match kept {
