@@ -145,7 +145,14 @@ fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn dispatch(command: Command, file: Option<PathBuf>, context: Context) -> anyhow::Result<u8> {
     let open = async |context| Session::open(file.as_deref(), context).await;
     match command {
-        Command::Run(arguments) => run::run(open(context).await?, arguments).await,
+        Command::Run(arguments) if arguments.pipelines.is_empty() => {
+            run::run(open(context).await?, arguments).await
+        }
+        Command::Run(arguments) => {
+            let named = &arguments.pipelines;
+            let session = Session::open_for(file.as_deref(), named, context).await?;
+            run::run(session, arguments).await
+        }
         Command::List(arguments) => history::run_list(open(context).await?, arguments).await,
         Command::History(arguments) => history::run_history(open(context).await?, arguments).await,
         Command::Logs(arguments) => history::run_logs(open(context).await?, arguments).await,

@@ -46,7 +46,7 @@ Each state that the target prints is kept at once: after a failure, run it again
 pub(crate) struct Arguments {
     /// What to run
     #[arg(value_name = "PIPELINE", required_unless_present = "all")]
-    pipelines: Vec<String>,
+    pub(crate) pipelines: Vec<String>,
 
     /// All pipelines of the project
     #[arg(long, conflicts_with = "pipelines")]

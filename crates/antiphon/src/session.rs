@@ -22,7 +22,19 @@ pub(crate) struct Session {
 impl Session {
     /// Reads the project and opens its store.
     pub(crate) async fn open(file: Option<&Path>, context: Context) -> Result<Self> {
-        let project = Project::load(file)?;
+        Self::of(Project::load(file)?, context).await
+    }
+
+    /// As [`Session::open`], for whoever needs no pipelines but these ([`Project::load_pipelines`]).
+    pub(crate) async fn open_for(
+        file: Option<&Path>,
+        pipelines: &[String],
+        context: Context,
+    ) -> Result<Self> {
+        Self::of(Project::load_pipelines(file, pipelines)?, context).await
+    }
+
+    async fn of(project: Project, context: Context) -> Result<Self> {
         let store = Store::open(&project.store).await?;
         Ok(Self {
             project,

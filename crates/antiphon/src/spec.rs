@@ -12,6 +12,7 @@ use serde_json::Value;
 use singer_core::nearest::nearest;
 use singer_core::{Error, Result, SecretSource};
 
+mod cut;
 pub(crate) mod duration;
 mod inline;
 pub(crate) mod keys;
@@ -238,23 +239,21 @@ impl Project {
     /// # Errors
     /// Of kind `Config`: the line, the key, the nearest known key.
     pub(crate) fn load(file: Option<&Path>) -> Result<Self> {
-        let file = match file {
-            Some(file) if file.is_dir() => file.join(FILE),
-            Some(file) => file.to_owned(),
-            None => look_for_file()?,
-        };
-        let absolute = std::path::absolute(&file).map_err(|error| unreadable(&file, error))?;
-        let bytes = std::fs::read(&absolute).map_err(|error| unreadable(&file, error))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = bytes
-                .iter()
-                .take(error.valid_up_to())
-                .filter(|byte| **byte == b'\n')
-                .count()
-                + 1;
-            Error::config(format!("{} line {line} is not UTF-8", absolute.display()))
-        })?;
-        Self::parse(&absolute, text)
+        let (file, text) = read_file(file)?;
+        Self::parse(&file, &text)
+    }
+
+    /// As [`Project::load`], for whoever needs no pipelines but these. What is wrong with others may go
+    /// unseen, and they may be missing in the project.
+    ///
+    /// # Errors
+    /// As of [`Project::load`].
+    pub(crate) fn load_pipelines(file: Option<&Path>, names: &[String]) -> Result<Self> {
+        let (file, text) = read_file(file)?;
+        match cut::keep(&text, names) {
+            Some(kept) => Self::parse(&file, &kept),
+            None => Self::parse(&file, &text),
+        }
     }
 
     /// Reads the text of a file that lies, or is to lie, at an absolute path.
@@ -279,6 +278,24 @@ impl Project {
             .with_hint(hint)
         })
     }
+}
+
+/// The absolute path of the file, and its text.
+fn read_file(file: Option<&Path>) -> Result<(PathBuf, String)> {
+    let file = match file {
+        Some(file) if file.is_dir() => file.join(FILE),
+        Some(file) => file.to_owned(),
+        None => look_for_file()?,
+    };
+    let absolute = std::path::absolute(&file).map_err(|error| unreadable(&file, error))?;
+    let bytes = std::fs::read(&absolute).map_err(|error| unreadable(&file, error))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(valid);
+        let line = before.filter(|byte| **byte == b'\n').count() + 1;
+        Error::config(format!("{} line {line} is not UTF-8", absolute.display()))
+    })?;
+    Ok((absolute, text))
 }
 
 fn look_for_file() -> Result<PathBuf> {
