@@ -468,6 +468,42 @@ fn a_broken_file_is_told_with_line_and_key() {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
+#[test]
+fn whoever_names_pipelines_is_stopped_by_no_other_and_by_all_else() {
+    let folder = singer_test::folder::Folder::new();
+    let load = |text: &str, name: &str| {
+        let file = folder.write(FILE, text);
+        Project::load_pipelines(Some(&file), &[name.to_owned()])
+    };
+    let sound = "[pipelines.a]\ntap = \"t\"\ntarget = \"u\"\n\n";
+    for broken in [
+        "[pipelines.b]\ntap = \"t\"\ntarget = 1\nschedule = \"never\"\n",
+        "[pipelines.b]\nargs = [\n",
+        "[pipelines.b]\n= = =\n",
+    ] {
+        let text = format!("{broken}{sound}[retention]\nruns = 50\n");
+        let project = load(&text, "a").unwrap();
+        assert_eq!(project.pipelines.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(project.retention.runs, 50);
+        assert_eq!(load(&text, "b").unwrap_err().kind(), Kind::Config, "{text}");
+        let whole = Project::load(Some(&folder.path().join(FILE)));
+        assert_eq!(whole.unwrap_err().kind(), Kind::Config, "{text}");
+    }
+    let faults = [
+        (format!("{sound}[store]\nurl = 1\n"), "line 6"),
+        (format!("[pipelines.b]\n\n\n{sound}tapp = 1\n"), "line 8"),
+        (format!("[pipelines.A]\n{sound}"), "differs from another"),
+        (format!("{sound}{sound}"), "duplicate key"),
+        (sound.replace(".a", ".aa"), "no pipeline `a`"),
+    ];
+    for (text, told) in faults {
+        let project = load(&text, "a");
+        let error = project.and_then(|project| project.pipeline("a").cloned());
+        let report = singer_runtime::exit::summary_line(&error.unwrap_err().into());
+        assert!(report.contains(told), "{text}\n{report}");
+    }
+}
+
 /// With `UPDATE_GOLDEN=1` the tables are written.
 #[test]
 fn the_tables_of_the_readme_are_the_keys() {
