@@ -8,6 +8,7 @@
 mod command;
 mod conditions;
 mod email;
+mod memory;
 mod notice;
 mod sns;
 mod status;
@@ -16,9 +17,7 @@ mod webhook;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use singer_core::{Error, Kind, Result};
@@ -27,12 +26,19 @@ use singer_runtime::{exit, stdio};
 use crate::history::{self, Brief, Index, Summary};
 use crate::session::Session;
 use crate::spec::{self, Channel, Notifier, Pipeline};
+use memory::Memory;
 use notice::{Notice, Place};
 use status::{Alarms, Status};
 
 /// Looks at a run that was recorded and tells whoever is to know. It never fails: what goes wrong is
-/// logged, and kept for the next run. Bounded in time by each notifier's timeout.
+/// logged, and kept for the next run. Bounded in time by each notifier's timeout, and by what [`Memory`] allows
+/// the store.
 pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summary) {
+    let memory = Memory::new(session, &pipeline.name);
+    look(session, pipeline, summary, &memory).await;
+}
+
+async fn look(session: &Session, pipeline: &Pipeline, summary: &Summary, memory: &Memory<'_>) {
     let notifiers: Vec<&Notifier> = pipeline
         .notify
         .iter()
@@ -42,17 +48,11 @@ pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summ
     if notifiers.is_empty() || !conditions::counts(&run) {
         return;
     }
-    let index = match history::index(session, &pipeline.name).await {
-        Ok(index) => Some(index),
-        Err(error) => {
-            warn(&pipeline.name, "the runs before cannot be read", error);
-            None
-        }
-    };
-    let before = match load(session, &pipeline.name).await {
+    let index = memory.index().await;
+    let before = match memory.load().await {
         Ok(alarms) => alarms,
         Err(error) => {
-            warn(&pipeline.name, "nobody knows who was told of what", error);
+            memory.warn("nobody knows who was told of what", error);
             // Better told again than never; but a good run must not forget what stands.
             if run.outcome.is_good() {
                 return;
@@ -64,12 +64,12 @@ pub(crate) async fn after(session: &Session, pipeline: &Pipeline, summary: &Summ
     let alarms = advance(&mut alarms, &notifiers, index.as_ref(), &run);
     // What is due is stored before it is told: see `status`.
     if before.as_ref() != Some(&*alarms) {
-        save(session, &pipeline.name, alarms).await;
+        memory.save(alarms).await;
     }
     let index = index.unwrap_or_default();
-    let told = tell(session, summary, &notifiers, &index, alarms).await;
+    let told = tell(session, summary, &notifiers, &index, alarms, memory).await;
     if !told.is_empty() {
-        settle(session, &pipeline.name, alarms, &told).await;
+        settle(memory, alarms, &told).await;
     }
 }
 
@@ -120,7 +120,11 @@ pub(crate) async fn no_run(
         state_before: None,
         state_after: None,
     };
-    after(session, pipeline, &summary).await;
+    let memory = match error.kind() {
+        Kind::Transient | Kind::RateLimited => Memory::without_store(session, &pipeline.name),
+        _ => Memory::new(session, &pipeline.name),
+    };
+    look(session, pipeline, &summary, &memory).await;
 }
 
 /// Moves the status of each notifier on by the runs that were not looked at yet, and forgets notifiers that
@@ -178,6 +182,7 @@ async fn tell(
     notifiers: &[&Notifier],
     index: &Index,
     alarms: &Alarms,
+    memory: &Memory<'_>,
 ) -> BTreeSet<String> {
     let due: Vec<(&Notifier, &Status)> = notifiers
         .iter()
@@ -187,17 +192,7 @@ async fn tell(
     if due.is_empty() {
         return BTreeSet::new();
     }
-    let log = match history::log(session, &summary.pipeline, &summary.run).await {
-        Ok(log) => log.unwrap_or_default(),
-        Err(error) => {
-            warn(
-                &summary.pipeline,
-                "a notice goes out without the log",
-                error,
-            );
-            Vec::new()
-        }
-    };
+    let log = memory.log(&summary.run).await;
     let last_good = index
         .runs
         .iter()
@@ -237,11 +232,11 @@ async fn tell(
 }
 
 /// Notes who was told, unless a later run has looked at the status in the meantime.
-async fn settle(session: &Session, pipeline: &str, ours: &Alarms, told: &BTreeSet<String>) {
-    let mut alarms = match load(session, pipeline).await {
+async fn settle(memory: &Memory<'_>, ours: &Alarms, told: &BTreeSet<String>) {
+    let mut alarms = match memory.load().await {
         Ok(alarms) => alarms.unwrap_or_else(|| ours.clone()),
         Err(error) => {
-            warn(pipeline, "what was told may be told again", error);
+            memory.warn("what was told may be told again", error);
             return;
         }
     };
@@ -253,7 +248,7 @@ async fn settle(session: &Session, pipeline: &str, ours: &Alarms, told: &BTreeSe
             status.settle();
         }
     }
-    save(session, pipeline, &alarms).await;
+    memory.save(&alarms).await;
 }
 
 /// Sends a notice by its channel within the notifier's timeout.
@@ -275,71 +270,6 @@ async fn deliver(session: &Session, notifier: &Notifier, notice: &Notice) -> Res
         ))
         .with_hint("`timeout` of the notifier says how long it may take")),
     }
-}
-
-fn key(pipeline: &str) -> String {
-    format!("pipelines/{pipeline}/alarms.json")
-}
-
-/// Where the status stays on this machine as long as the store does not take it.
-fn spare(session: &Session, pipeline: &str) -> PathBuf {
-    let work = &session.project.store.work;
-    work.join(format!("{pipeline}.alarms.json"))
-}
-
-async fn load(session: &Session, pipeline: &str) -> Result<Option<Alarms>> {
-    let bytes = match std::fs::read(spare(session, pipeline)) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(_) => match session.store.get(&key(pipeline)).await? {
-            Some(object) => object.bytes,
-            None => return Ok(None),
-        },
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(alarms) => Ok(Some(alarms)),
-        Err(error) => {
-            tracing::warn!(pipeline, error = %error, "the status of the alarms is broken: begun anew");
-            Ok(None)
-        }
-    }
-}
-
-/// Stores the status; on this machine while the store does not take it. Where that fails as well, the next
-/// run tells again what is told now.
-async fn save(session: &Session, pipeline: &str, alarms: &Alarms) {
-    let bytes = match serde_json::to_vec(alarms) {
-        Ok(bytes) => Bytes::from(bytes),
-        Err(error) => {
-            let error = Error::internal("cannot write the status of the alarms").with_source(error);
-            return warn(pipeline, "what was told may be told again", error);
-        }
-    };
-    let spare = spare(session, pipeline);
-    let stored = session.store.put(&key(pipeline), bytes.clone()).await;
-    let Err(error) = stored else {
-        // Mostly there is none.
-        drop(std::fs::remove_file(spare));
-        return;
-    };
-    warn(
-        pipeline,
-        "the status of the alarms stays on this machine",
-        error,
-    );
-    let beside = spare.with_extension("new");
-    let kept = std::fs::create_dir_all(&session.project.store.work)
-        .and_then(|()| std::fs::write(&beside, &bytes))
-        .and_then(|()| std::fs::rename(&beside, &spare));
-    if let Err(error) = kept {
-        let error =
-            Error::internal(format!("cannot write `{}`", spare.display())).with_source(error);
-        warn(pipeline, "what was told may be told again", error);
-    }
-}
-
-fn warn(pipeline: &str, what: &str, error: Error) {
-    let error = anyhow::Error::new(error);
-    tracing::warn!(pipeline, error = exit::summary_line(&error), "{what}");
 }
 
 fn place(session: &Session) -> Place {

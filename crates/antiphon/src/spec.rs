@@ -182,6 +182,8 @@ pub(crate) enum Channel {
         region: Option<String>,
         endpoint: Option<String>,
         profile: Option<String>,
+        proxy: Option<SecretSource>,
+        ca_file: Option<PathBuf>,
     },
     Webhook {
         url: SecretSource,

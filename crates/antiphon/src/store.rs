@@ -155,6 +155,7 @@ impl Store {
     /// If the answer of a remote store was lost, `Exists` may speak of the very object that was put:
     /// compare what is there.
     pub(crate) async fn put_new(&self, key: &str, bytes: Bytes) -> Result<Put> {
+        self.make_folder(key)?;
         self.create(&*self.objects, key, bytes).await
     }
 
@@ -166,6 +167,7 @@ impl Store {
 
     /// Puts an object in the place of whatever is there; durable once it returns.
     pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
+        self.make_folder(key)?;
         let put = self.objects.put(&self.path(key)?, bytes.into()).await;
         put.map(drop)
             .map_err(|error| self.place.fault(Doing::Write, key, error))
@@ -186,6 +188,7 @@ impl Store {
                 .with_source(error)
         };
         let mut source = tokio::fs::File::open(file).await.map_err(unreadable)?;
+        self.make_folder(key)?;
         let objects = Arc::clone(&self.objects);
         let mut sink = BufWriter::with_capacity(objects, self.path(key)?, PART_SIZE);
         let mut buffer = bytes::BytesMut::new();
@@ -296,8 +299,8 @@ impl Store {
         }
     }
 
-    /// Makes the folder of an object with its entry on the disk: a durable object that comes later must
-    /// not lie in a folder that is not.
+    /// Makes the folder of an object, with its rights, and with its entry on the disk: a durable object that
+    /// comes later must not lie in a folder that is not.
     fn make_folder(&self, key: &str) -> Result<()> {
         let Some(folder) = self.folder() else {
             return Ok(());

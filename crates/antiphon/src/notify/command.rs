@@ -19,6 +19,7 @@ use tokio::process::{Child, Command};
 
 use super::notice::Notice;
 use super::words;
+use crate::mask::Mask;
 use crate::session::Session;
 use crate::spec::{Channel, Notifier};
 
@@ -150,6 +151,8 @@ impl Printed {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for line in String::from_utf8_lossy(&kept).lines() {
             let line = words::one_line(line);
+            // `set -x` and `curl -v` show what they send.
+            let line = Mask::default().line(&line).into_owned();
             if !line.is_empty() {
                 tracing::info!(notifier = name, "{line}");
             }

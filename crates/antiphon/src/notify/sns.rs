@@ -31,6 +31,8 @@ pub(super) async fn send(session: &Session, notifier: &Notifier, notice: &Notice
         region,
         endpoint,
         profile,
+        proxy,
+        ca_file,
     } = &notifier.channel
     else {
         return Err(Error::internal("this is no notifier of type `sns`"));
@@ -45,8 +47,8 @@ pub(super) async fn send(session: &Session, notifier: &Notifier, notice: &Notice
     let config = HttpConfig {
         attempts: 1,
         request_timeout_seconds: notifier.timeout.as_secs_f64(),
-        proxy: None,
-        ca_file: None,
+        proxy: webhook::resolve(session, proxy.as_ref()).await?,
+        ca_file: ca_file.as_ref().map(|file| file.display().to_string()),
     };
     let client = Client::new(base, &config, session.context.user_agent())?;
     let body = Bytes::from(form(topic_arn, notice));

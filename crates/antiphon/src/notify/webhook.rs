@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ring::hmac;
-use singer_core::{Error, Kind, Result, Secret};
+use singer_core::{Error, Kind, Result, Secret, SecretSource};
 use singer_net::{Answer, Attempt, Backoff, Base, Client, HttpConfig, Request, Retry, Url};
 
 use super::notice::Notice;
@@ -58,14 +58,8 @@ pub(super) async fn send(session: &Session, notifier: &Notifier, notice: &Notice
     for (name, value) in headers {
         own.push((name.clone(), context.secret(value).await?));
     }
-    let secret = match secret {
-        Some(secret) => Some(context.secret(secret).await?),
-        None => None,
-    };
-    let proxy = match proxy {
-        Some(proxy) => Some(context.secret(proxy).await?),
-        None => None,
-    };
+    let secret = resolve(session, secret.as_ref()).await?;
+    let proxy = resolve(session, proxy.as_ref()).await?;
     let config = HttpConfig {
         attempts: 1,
         request_timeout_seconds: notifier.timeout.as_secs_f64(),
@@ -148,6 +142,17 @@ fn judge(answer: &Answer) -> Attempt<()> {
                 .with_hint("it may have been removed: make a new one"),
         ),
         _ => Attempt::Fail(error(Kind::Rejected, "the webhook refuses the notice")),
+    }
+}
+
+/// The text of a secret that a notifier may have.
+pub(super) async fn resolve(
+    session: &Session,
+    source: Option<&SecretSource>,
+) -> Result<Option<Secret>> {
+    match source {
+        Some(source) => Ok(Some(session.context.secret(source).await?)),
+        None => Ok(None),
     }
 }
 

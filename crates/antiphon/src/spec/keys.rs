@@ -300,6 +300,13 @@ pub(crate) static SNS: &[Key] = &[
         "",
         "a profile of the AWS credentials file",
     ),
+    key("proxy", "text or secret form", "", "an HTTP proxy"),
+    key(
+        "ca_file",
+        "path",
+        "",
+        "certificates to trust besides the system's",
+    ),
 ];
 
 /// `type = "webhook"`
@@ -320,7 +327,7 @@ pub(crate) static WEBHOOK: &[Key] = &[
         "secret",
         "text or secret form",
         "",
-        "signs the body: `X-Antiphon-Signature: sha256=<HMAC>`",
+        "signs each notice: `X-Antiphon-Signature`, as told below",
     ),
     key("proxy", "text or secret form", "", "an HTTP proxy"),
     key(

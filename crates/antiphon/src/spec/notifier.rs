@@ -91,6 +91,8 @@ fn read_sns<'a>(reader: &mut Reader<'a>, table: Table<'a>) -> Option<Channel> {
     let region = optional_text(reader, table, "region");
     let endpoint = read_url(reader, table, "endpoint");
     let profile = optional_text(reader, table, "profile");
+    let proxy = optional_secret(reader, table, "proxy");
+    let ca_file = table.get("ca_file").and_then(|node| reader.path(node));
     let node = required(reader, table, "topic_arn")?;
     let topic_arn = reader.text(node)?;
     let is_arn = topic_arn.starts_with("arn:") && topic_arn.split(':').count() == 6;
@@ -106,6 +108,8 @@ fn read_sns<'a>(reader: &mut Reader<'a>, table: Table<'a>) -> Option<Channel> {
         region,
         endpoint,
         profile,
+        proxy,
+        ca_file,
     })
 }
 

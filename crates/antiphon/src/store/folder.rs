@@ -1,7 +1,12 @@
 //! A folder as the store: durable puts, folders whose entries are durable too, leftovers of crashes.
+//!
+//! Rejects hold rows and logs hold what stages say, so that a folder that is made here is its user's alone. One
+//! that a person has made for several users keeps its rights; what is made inside of it is open to its group
+//! as the umask says, never to all.
 
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +19,7 @@ use super::{Place, Store};
 /// Opens a folder; makes it if it is not there.
 pub(super) fn open(folder: &Path) -> Result<Store> {
     let place = Place::Folder(folder.to_owned());
-    make_folder(folder).map_err(|error| {
+    make_folder(folder, folder).map_err(|error| {
         let mut wrong = Error::config(format!("cannot make the folder of the store {place}"));
         if matches!(
             error.kind(),
@@ -41,19 +46,24 @@ pub(super) fn open(folder: &Path) -> Result<Store> {
 /// Makes the folder in which an object lies.
 pub(super) fn make_parent(root: &Path, key: &str) -> io::Result<()> {
     match root.join(key).parent() {
-        Some(parent) => make_folder(parent),
+        Some(parent) => make_folder(parent, root),
         None => Ok(()),
     }
 }
 
 /// Makes a folder and those above it; the entries of new ones are on the disk when this returns.
-fn make_folder(folder: &Path) -> io::Result<()> {
+fn make_folder(folder: &Path, root: &Path) -> io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
     let parent = folder.parent().unwrap_or(Path::new("/"));
-    make_folder(parent)?;
-    match fs::create_dir(folder) {
+    make_folder(parent, root)?;
+    let mode = match folder.strip_prefix(root) {
+        Ok(inside) if inside.as_os_str().is_empty() => 0o700,
+        Ok(_) => 0o770,
+        Err(_) => 0o777,
+    };
+    match DirBuilder::new().mode(mode).create(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => {}
         made => made?,
     }

@@ -4,4 +4,6 @@ mod deaths;
 mod ends;
 mod faults;
 mod project;
+mod secrets;
 mod ways;
+mod words;
