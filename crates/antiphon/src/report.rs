@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use chrono::SecondsFormat;
-use singer_core::{Error, Result};
+use singer_core::{Error, Result, Secret};
 use singer_runtime::clock::Clock;
 use singer_runtime::log;
 use singer_runtime::report::Report;
@@ -75,7 +75,7 @@ pub(crate) struct Watcher {
 #[derive(Debug)]
 struct Inner {
     work: PathBuf,
-    mask: Mask,
+    mask: RwLock<Mask>,
     clock: Clock,
     log: Arc<Queue>,
     screen: Option<Screen>,
@@ -136,7 +136,7 @@ impl Watcher {
         Ok(Self {
             inner: Arc::new(Inner {
                 work: work.to_owned(),
-                mask,
+                mask: RwLock::new(mask),
                 clock,
                 log,
                 screen,
@@ -167,10 +167,26 @@ impl Watcher {
     /// A line of the runner's own, with the label `antiphon`.
     pub(crate) fn note(&self, line: &str) {
         let mut block = Block::new(self);
+        let mask = self.mask();
         for line in line.lines() {
-            block.add(OWN, &self.inner.mask.line(line), Shown::Everywhere);
+            block.add(OWN, &mask.line(line), Shown::Everywhere);
         }
         self.say(&block);
+    }
+
+    /// Hides more secrets from now on: those that became known before the stages were started.
+    pub(crate) fn hide(&self, secrets: &[Secret]) {
+        let mut mask = self
+            .inner
+            .mask
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *mask = mask.clone().hide(secrets);
+    }
+
+    fn mask(&self) -> Mask {
+        let mask = self.inner.mask.read();
+        mask.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is known of the streams now: reports of ours first, then metric lines.
@@ -251,7 +267,8 @@ impl Watcher {
 
     fn take(&self, stage: &mut Heard, block: &mut Block<'_>, label: &str, line: &[u8]) {
         let text = lines::clean(line);
-        let line = lines::cut(self.inner.mask.line(&text), line.len());
+        let mask = self.mask();
+        let line = lines::cut(mask.line(&text), line.len());
         match metric::parse(&line) {
             Some(metric) => {
                 if let Metric::Records { stream, count } = metric {

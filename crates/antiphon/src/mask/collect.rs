@@ -44,6 +44,10 @@ pub(super) async fn secrets(pipeline: &Pipeline, folder: &Path) -> Vec<Secret> {
     }
     for (name, value) in std::env::vars_os() {
         if let (Some(name), Some(value)) = (name.to_str(), value.to_str()) {
+            // The shell's own, whose values are folders: they stand in every path.
+            if matches!(name, "PWD" | "OLDPWD") {
+                continue;
+            }
             if is_secret_key(name) {
                 found.add(value);
             } else {

@@ -1,6 +1,6 @@
 //! What alarms read and keep: the runs before, the log, the status of each notifier.
 //!
-//! A store that is away must not hold up the notice that says so: one that did not answer in time is not asked
+//! A store that is away must not hold up the notice that says so: a remote one that failed once is not asked
 //! again, and the status stays on this machine meanwhile.
 
 use std::os::unix::fs::DirBuilderExt as _;
@@ -146,9 +146,8 @@ impl<'a> Memory<'a> {
                 words::duration(PATIENCE.as_secs_f64())
             ))),
         };
-        if let Err(error) = &answer
-            && error.kind() == Kind::Transient
-        {
+        // A folder fails for one file at a time.
+        if answer.is_err() && self.session.store.folder().is_none() {
             self.is_away.store(true, Ordering::Relaxed);
         }
         answer

@@ -44,8 +44,10 @@ pub(super) async fn run(
     let mask = Mask::of(pipeline, &session.project.folder).await;
     let watcher = Watcher::start(&scratch.0, echo, mask)?;
     let plan = Plan::make(session, pipeline, options, Purpose::Show, &scratch.0).await;
-    let launches =
-        plan.and_then(|plan| Ok((plan.launches_from(state.as_deref())?, plan.environment)));
+    let launches = plan.and_then(|plan| {
+        watcher.hide(&plan.asked);
+        Ok((plan.launches_from(state.as_deref())?, plan.environment))
+    });
     let (launches, environment) = match launches {
         Ok(launches) => launches,
         Err(unfit) => return Ok(verdict::unfit(unfit)),

@@ -214,7 +214,10 @@ impl Once<'_> {
             folder,
         );
         let plan = match plan.await {
-            Ok(plan) => plan,
+            Ok(plan) => {
+                watcher.hide(&plan.asked);
+                plan
+            }
             Err(unfit) => {
                 attempts.verdict = verdict::unfit(unfit);
                 return attempts;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use singer_core::catalog::Entry;
-use singer_core::{Error, Result, Secret, pattern};
+use singer_core::{Error, Result, Secret, SecretSource, pattern};
 
 use crate::history::Kind;
 use crate::rejects;
@@ -41,6 +41,8 @@ pub(super) struct Plan {
     launches: Vec<Launch>,
     /// On top of the runner's own variables.
     pub(super) environment: Vec<(String, Secret)>,
+    /// Those of their values that a command gave: nobody could hide them before.
+    pub(super) asked: Vec<Secret>,
     /// Where the tap's state goes before each attempt.
     state_file: PathBuf,
 }
@@ -93,6 +95,7 @@ impl Plan {
             error,
         };
         let mut environment = Vec::with_capacity(pipeline.environment.len());
+        let mut asked = Vec::new();
         for (name, source) in &pipeline.environment {
             let value = session.context.secret(source).await.map_err(|error| {
                 own(error.at(format!(
@@ -100,11 +103,15 @@ impl Plan {
                     pipeline.name
                 )))
             })?;
+            if matches!(source, SecretSource::Command(_)) {
+                asked.push(value.clone());
+            }
             environment.push((name.clone(), value));
         }
         Ok(Self {
             launches,
             environment,
+            asked,
             state_file: work.join("state.json"),
         })
     }

@@ -233,6 +233,9 @@ impl fmt::Display for Cause {
         } else {
             self.0.to_string()
         };
+        if let Some(said) = said_by_service(&text) {
+            return f.write_str(&said);
+        }
         let mut space = "";
         for word in text.split_whitespace() {
             let word = match word.split_once('?') {
@@ -243,6 +246,22 @@ impl fmt::Display for Cause {
             space = " ";
         }
         Ok(())
+    }
+}
+
+/// The code and the message of an answer in XML. The rest of it may be the whole request, a session's token
+/// among its headers (`SignatureDoesNotMatch`).
+fn said_by_service(text: &str) -> Option<String> {
+    let (_, answer) = text.split_once("<Error>")?;
+    let element = |name: &str| {
+        let (_, rest) = answer.split_once(&format!("<{name}>"))?;
+        let (inner, _) = rest.split_once("</")?;
+        Some(inner.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let code = element("Code").unwrap_or_else(|| "an error without a code".to_owned());
+    match element("Message") {
+        Some(message) => Some(format!("the service answered {code}: {message}")),
+        None => Some(format!("the service answered {code}")),
     }
 }
 

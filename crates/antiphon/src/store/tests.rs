@@ -160,3 +160,48 @@ fn the_fault_of_a_remote_store_tells_a_missing_bucket_from_a_missing_object() {
     assert_eq!(error.kind(), Kind::Transient);
     assert!(!format!("{error:?}").contains("hunter2"));
 }
+
+#[test]
+fn the_answer_of_a_service_is_told_by_its_code_and_message_alone() {
+    let place = Place::Remote {
+        url: "s3://b/p".to_owned(),
+        bucket: "b".to_owned(),
+        user: "the profile `x`".to_owned(),
+    };
+    let answer = "403 Forbidden: <?xml version=\"1.0\"?> <Error><Code>SignatureDoesNotMatch</Code>\
+        <Message>The request signature\nwe calculated does not match</Message><CanonicalRequest>GET\n\
+        x-amz-security-token:hunter2</CanonicalRequest></Error>";
+    let refused = object_store::Error::PermissionDenied {
+        path: "p".to_owned(),
+        source: answer.into(),
+    };
+    let error = place.fault(Doing::Read, "p", refused);
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        "the service answered SignatureDoesNotMatch: The request signature we calculated does not match"
+    );
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_is_made_in_a_folder_is_not_open_to_all() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::new();
+    let store = open(&folder);
+    let file = folder.write("rejects", "{}\n");
+    store.put_file("runs/1/rejects.jsonl", &file).await.unwrap();
+    store.put("state/1.json", "{}".into()).await.unwrap();
+    assert_eq!(
+        store.put_new("lock/1.json", "{}".into()).await.unwrap(),
+        Put::Created
+    );
+    store.put_hint("live/1.json", "{}".into()).await.unwrap();
+    let mode = |name: &str| {
+        let path = folder.path().join("store").join(name);
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    };
+    assert_eq!(mode(""), 0o700);
+    for name in ["runs", "runs/1", "state", "lock", "live"] {
+        assert_eq!(mode(name) & 0o707, 0o700, "{name}");
+    }
+}

@@ -84,7 +84,9 @@ fn expect_none(what: &str, text: &str) {
 #[test]
 fn nothing_that_is_kept_shown_or_sent_holds_a_secret() {
     let project = project();
-    let finished = project.run();
+    let here = project.folder.path().display().to_string();
+    let run = project.antiphon(&["run", "p"]).env("PWD", &here);
+    let finished = run.finish();
     finished.expect_code(1);
     assert!(
         project
@@ -104,6 +106,8 @@ fn nothing_that_is_kept_shown_or_sent_holds_a_secret() {
         }
     }
     assert!(seen > 3, "{seen}");
+    // A folder is no secret, though the shell calls its own `PWD`.
+    finished.expect_log(&format!("ANTIPHON_REPORT={here}/"));
     let message = project.summary()["fault"]["message"].to_string();
     assert_eq!(message, "\"no access with *** and ***\"");
     for shown in [
