@@ -100,6 +100,12 @@ impl Place {
             ))
             .with_hint("make it, or look at `url`, `region` and `endpoint` of `[store]`");
         }
+        // Before what was asked for: whoever answered there is not the store.
+        if is_credential_missing(&text_of(error)) {
+            return Error::auth(what).with_hint(
+                "no credentials were found: set `profile` in `[store]`, or the variables of the service",
+            );
+        }
         match error {
             object_store::Error::PermissionDenied { .. } => {
                 Error::auth(what).with_hint(self.hint_rights())
@@ -145,20 +151,9 @@ impl Place {
             return Error::config(what)
                 .with_hint("the service does not take such a request: look at `endpoint`, `region` and `url` of `[store]`");
         }
-        let kind = if is_credential_missing(&text) {
-            Kind::Auth
-        } else {
-            Kind::Transient
-        };
-        let hint = match kind {
-            Kind::Auth => {
-                "no credentials were found: set `profile` in `[store]`, or the variables of the service"
-            }
-            _ => {
-                "the store is out of reach or broken for the moment: look at `endpoint` and the network, then run again"
-            }
-        };
-        Error::new(kind, what).with_hint(hint)
+        Error::transient(what).with_hint(
+            "the store is out of reach or broken for the moment: look at `endpoint` and the network, then run again",
+        )
     }
 }
 

@@ -205,3 +205,24 @@ async fn what_is_made_in_a_folder_is_not_open_to_all() {
         assert_eq!(mode(name) & 0o707, 0o700, "{name}");
     }
 }
+
+#[test]
+fn a_machine_without_credentials_is_not_told_of_missing_rights() {
+    let place = Place::Remote {
+        url: "s3://b/p".to_owned(),
+        bucket: "b".to_owned(),
+        user: "who the environment names".to_owned(),
+    };
+    for answer in ["403 Forbidden", "connection refused"] {
+        let error = place.fault(
+            Doing::List,
+            "p/",
+            object_store::Error::Generic {
+                store: "S3",
+                source: format!("PUT http://169.254.169.254/latest/api/token: {answer}").into(),
+            },
+        );
+        assert_eq!(error.kind(), Kind::Auth);
+        assert!(error.hints()[0].contains("no credentials were found"));
+    }
+}
