@@ -153,12 +153,12 @@ impl<'a> Memory<'a> {
         answer
     }
 
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!("pipelines/{}/alarms.json", self.pipeline)
     }
 
     /// Where the status stays on this machine as long as the store does not take it.
-    fn spare(&self) -> PathBuf {
+    pub(super) fn spare(&self) -> PathBuf {
         let work = &self.session.project.store.work;
         work.join(format!("{}.alarms.json", self.pipeline))
     }

@@ -197,7 +197,7 @@ async fn what_is_due_is_stored_before_it_is_told() {
     let kept = project
         .session
         .store
-        .get(&key("accounts"))
+        .get(&Memory::new(&project.session, "accounts").key())
         .await
         .unwrap()
         .unwrap();
@@ -207,7 +207,10 @@ async fn what_is_due_is_stored_before_it_is_told() {
     project
         .session
         .store
-        .put(&key("accounts"), project.folder.read("while.json").into())
+        .put(
+            &Memory::new(&project.session, "accounts").key(),
+            project.folder.read("while.json").into(),
+        )
         .await
         .unwrap();
     std::fs::remove_file(project.folder.file("while.json")).unwrap();
@@ -238,7 +241,7 @@ async fn a_status_that_cannot_be_read_begins_anew() {
     project
         .session
         .store
-        .put(&key("accounts"), broken)
+        .put(&Memory::new(&project.session, "accounts").key(), broken)
         .await
         .unwrap();
     project.ran(Outcome::Failed).await;
@@ -269,7 +272,7 @@ async fn a_store_that_is_lost_is_told_once_and_its_return_too() {
     assert_eq!(project.heard(), "failed recovered ");
     project.ran(Outcome::Succeeded).await;
     assert_eq!(project.heard(), "failed recovered ");
-    assert!(!spare(&project.session, "accounts").exists());
+    assert!(!Memory::new(&project.session, "accounts").spare().exists());
 }
 
 #[tokio::test]

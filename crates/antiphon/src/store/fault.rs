@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 
-use singer_core::{Error, Kind};
+use singer_core::Error;
 
 use super::Place;
 
