@@ -162,7 +162,7 @@ show '$ antiphon run redshift-to-pendo'
     { tail -n 12 "$folder/antiphon.log" >&2; fail 'antiphon could not run the pipeline'; }
 show '$ antiphon history'
 (cd "$folder" && antiphon --quiet history) | indent | indent
-show "Its page: cd $folder; antiphon serve"
+show "Its page: $binaries/antiphon --file $folder/antiphon.toml serve"
 
 show '' "Look at $folder: configs, catalog, states, rejects, and the logs of both sides."
 if test -n "${DEMO_KEEP:-}"; then

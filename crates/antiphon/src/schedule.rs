@@ -69,7 +69,7 @@ enum Form {
 }
 
 const EXAMPLES: &str = "Examples:
-  antiphon schedule --format cron | crontab -
+  antiphon schedule --format cron | crontab -      replaces the whole crontab of this user
   antiphon schedule --format cron --user etl > /etc/cron.d/antiphon
   antiphon schedule --format systemd --output /etc/systemd/system --user etl
   antiphon schedule --run --jobs 8                 in a container";

@@ -107,19 +107,25 @@ impl Showing {
             head.push_str(&format!("  state {version}"));
         }
         let mut lines = vec![head];
+        let widths = progress.stages.iter().map(|stage| program(&stage.exec));
+        let width = widths.map(|name| name.chars().count()).max().unwrap_or(0);
         for (stage, (began, took)) in progress.stages.iter().zip(&progress.times) {
             let how = stage.ended.as_deref().unwrap_or("running");
             let took = took.unwrap_or_else(|| began.elapsed());
-            let exec = stage.exec.rsplit('/').next().unwrap_or(&stage.exec);
             lines.push(format!(
-                "  {:<7} {exec}  {how}  {}",
+                "  {:<7} {:<width$}  {how}  {}",
                 stage.label,
+                program(&stage.exec),
                 seconds(took)
             ));
         }
         lines.extend(streams(&self.counts, self.began.elapsed()));
         lines
     }
+}
+
+fn program(exec: &str) -> &str {
+    exec.rsplit('/').next().unwrap_or(exec)
 }
 
 /// A line for each stream that has moved; of many, those with the most records.
