@@ -25,6 +25,7 @@ const HIDDEN: &str = "…";
 
 /// The text with everything volatile hidden.
 pub(super) fn hide(text: &str) -> String {
+    let text = &hide_runs(text);
     let mut hidden = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let (body, end) = match line.strip_suffix('\n') {
@@ -33,6 +34,30 @@ pub(super) fn hide(text: &str) -> String {
         };
         hidden.push_str(&hide_line(body));
         hidden.push_str(end);
+    }
+    hidden
+}
+
+/// Ids of runs, such as `20260102T030405.678Z-1a2b`, wherever they stand.
+fn hide_runs(text: &str) -> String {
+    const SHAPE: &[u8] = b"00000000T000000.000Z-";
+    let mut hidden = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let bytes = rest.as_bytes();
+        let is_run = bytes.len() >= SHAPE.len()
+            && SHAPE.iter().zip(bytes).all(|(shape, byte)| match shape {
+                b'0' => byte.is_ascii_digit(),
+                other => other == byte,
+            });
+        if is_run {
+            hidden.push_str("RUN");
+            let after = rest.get(SHAPE.len()..).unwrap_or_default();
+            rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        } else {
+            hidden.push(first);
+            rest = rest.get(first.len_utf8()..).unwrap_or_default();
+        }
     }
     hidden
 }
