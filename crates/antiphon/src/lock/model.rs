@@ -1,6 +1,22 @@
 //! The model test: runners on several machines over one simulated store, driven through the real code of
 //! leases and states. Processes stop for hours and die at any request, requests arrive late or never, answers
 //! are lost, the disk is full, clocks jump. Every seed is one history, the same each time.
+//!
+//! What breaks if the protocol leaves something out; each was tried:
+//!
+//! | left out | what fails |
+//! |---|---|
+//! | `fence_off` after a take-over | a version came after a newer run had begun |
+//! | the whole time of a lease (half of it is enough) | the lease is held twice |
+//! | the look who has put a number that is there already | the lease is held twice |
+//! | the second look at a lease after the probe of the time | the lease is held twice |
+//! | the second listing when a state has a fence that was not listed | the lease is held twice |
+//! | the end of a lease that was not renewed in time | the lease is held twice |
+//! | put-if-absent of a version | a version is put over |
+//! | the comparison of the state after a lost answer | a version is another's |
+//! | the look behind the hint of the newest version | the lease cannot be taken |
+//!
+//! Whose version it is that was there already may be forgotten: a larger fence stops the writer as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,7 +95,6 @@ struct Acknowledged {
     version: u64,
     run: String,
     state: String,
-    fence: u64,
     /// The newest version when the run began.
     base: u64,
 }
@@ -292,12 +307,12 @@ impl Process {
 
     /// Tries as long as a person would.
     async fn take(&self, run: &str) -> Option<super::Lease> {
-        for _ in 0..20 {
+        for _ in 0..10 {
             if let Ok(Taken::Lease(lease)) = self.desk.take(run).await {
                 self.world.note_holder(self.id, &lease);
                 return Some(lease);
             }
-            sleep(Duration::from_millis(self.world.below(30_000))).await;
+            sleep(Duration::from_millis(self.world.below(100_000))).await;
             self.world.scheduled(self.id).await;
         }
         None
@@ -344,7 +359,6 @@ impl Process {
                             version,
                             run: run.clone(),
                             state,
-                            fence,
                             base,
                         });
                     });
