@@ -114,7 +114,7 @@ async fn the_lines_tell_of_stages_streams_and_the_state() {
     }
     let lines = showing.lines();
     assert!(lines[0].starts_with("p  ") && lines[0].ends_with("66,000 records  state 42"));
-    assert_eq!(lines[1], "  tap     tap-x  exit code 0  1m05s");
+    assert_eq!(lines[1], "  tap     tap-x     exit code 0  1m05s");
     assert_eq!(lines[2], "  target  target-x  running  1m05s");
     // Those that moved most, by their names.
     assert!(
