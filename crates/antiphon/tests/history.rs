@@ -1,6 +1,11 @@
 //! `antiphon list`, `history`, `logs`, `rejects`: what is kept of runs of foreign taps and targets, also of
 //! one whose runner was killed.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what fails in a helper of a test fails the test"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,5 +1,10 @@
 //! `antiphon new`: a starter from our own binaries, from one of the Meltano SDK's kind, from a classic one.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what fails in a helper of a test fails the test"
+)]
+
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 

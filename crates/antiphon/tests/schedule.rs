@@ -1,5 +1,10 @@
 //! `antiphon schedule`: what it prints for cron and systemd, and the scheduler at work.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what fails in a helper of a test fails the test"
+)]
+
 use std::fs;
 use std::process::Command;
 

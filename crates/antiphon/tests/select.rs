@@ -58,7 +58,8 @@ fn prepared() -> Folder {
 }
 
 fn streams(folder: &Folder) -> Value {
-    let catalog: Value = serde_json::from_str(&folder.read("catalog.json")).unwrap();
+    let catalog: Value =
+        serde_json::from_str(&folder.read("catalog.json")).expect("a catalog is JSON");
     catalog["streams"].clone()
 }
 

@@ -116,7 +116,7 @@ impl World {
                 take_overs: 0,
                 faults: Vec::new(),
                 mildness: [1, 4, 16][(seed % 3) as usize],
-                has_jumps: seed % 2 == 0,
+                has_jumps: seed.is_multiple_of(2),
             })),
         }
     }
@@ -512,8 +512,9 @@ async fn check(world: &World, last: &Process, fence: u64) -> Result<Sum, String>
     world.with(|inner| {
         // What a run goes on from is settled: nobody before it writes any more.
         for begun in &inner.begun {
-            let later = chain.range(begun.base + 1..);
-            for (number, version) in later.filter(|(_, version)| version.fence < begun.fence) {
+            let mut later = chain.range(begun.base + 1..);
+            let stale = later.find(|(_, version)| version.fence < begun.fence);
+            if let Some((number, version)) = stale {
                 return Err(format!(
                     "version {number} of fence {} came after {} had begun with fence {}",
                     version.fence, begun.run, begun.fence

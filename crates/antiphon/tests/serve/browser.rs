@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
     clippy::disallowed_methods,
     reason = "where programs are found, and whether this is CI, are no settings"
 )]
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let names = ["chromium", "chromium-browser", "google-chrome"];

@@ -106,7 +106,7 @@ fn no_page_holds_a_secret_a_folder_or_anything_from_elsewhere() {
             let inside = ["/", "#", "?", "data:"]
                 .iter()
                 .any(|start| link.starts_with(start));
-            assert!(inside && !link.starts_with("//"), "{path}: {:.60}", link);
+            assert!(inside && !link.starts_with("//"), "{path}: {link:.60}");
         }
         let policy = answer.header("content-security-policy");
         assert!(
