@@ -258,7 +258,7 @@ fn the_demo_runs_and_leaves_nothing_running() {
         "replication_key_value",
         "missing",
         "Left alone",
-        "antiphon serve",
+        "antiphon.toml serve",
     ] {
         assert!(text.contains(part), "no `{part}` in:\n{text}");
     }

@@ -13,7 +13,7 @@ use singer_core::Result;
 
 use crate::run::plan::write_private;
 use crate::session::Session;
-use crate::state::{States, Stored};
+use crate::state::{Cause, States, Stored};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Unsaved {
@@ -67,8 +67,7 @@ pub(super) async fn store(path: &Path, states: &mut States, now: &str) -> Result
         // A torn one was never whole: nothing that a run relied on.
         Err(_) => "a state that was kept when the store failed is torn, and was dropped".to_owned(),
         Ok(unsaved) => {
-            let newest = states.newest().await?.map(|newest| newest.version);
-            if newest == unsaved.after {
+            if newest_of_its_own(states).await? == unsaved.after {
                 match states
                     .append(unsaved.state.get(), &unsaved.run, now)
                     .await?
@@ -93,4 +92,18 @@ pub(super) async fn store(path: &Path, states: &mut States, now: &str) -> Result
         tracing::warn!(%error, "cannot remove `{}`", path.display());
     }
     Ok(Some(line))
+}
+
+/// The newest version that is more than the one before it again: whoever takes over repeats it.
+async fn newest_of_its_own(states: &States) -> Result<Option<u64>> {
+    let mut newest = states.newest().await?;
+    while let Some(version) = &newest
+        && version.cause == Cause::TakenOver
+    {
+        let Some(before) = version.version.checked_sub(1) else {
+            return Ok(None);
+        };
+        newest = states.version(before).await?;
+    }
+    Ok(newest.map(|version| version.version))
 }

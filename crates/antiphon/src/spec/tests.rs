@@ -405,7 +405,7 @@ const BROKEN: &[(&str, &str)] = &[
     ),
     (
         "+[notify.ops]\ntype = 'sns'\ntopic_arn = 'ops'\nhost = 'x'",
-        "/p/antiphon.toml has 2 faults\ncause: line 5: `notify.ops.topic_arn` must be the ARN of a topic: `arn:aws:sns:REGION:ACCOUNT:NAME`\ncause: line 6: `notify.ops.host` is no key of a notifier of type `sns` (it is one of type `email`; `sns` has: topic_arn, region, endpoint, profile)",
+        "/p/antiphon.toml has 2 faults\ncause: line 5: `notify.ops.topic_arn` must be the ARN of a topic: `arn:aws:sns:REGION:ACCOUNT:NAME`\ncause: line 6: `notify.ops.host` is no key of a notifier of type `sns` (it is one of type `email`; `sns` has: topic_arn, region, endpoint, profile, proxy, ca_file)",
     ),
     (
         "+[notify.ops]\ntype = 'webhook'\nurl = 'example.com/hunter2'\nheaders = { 'a b' = 'c' }",
