@@ -565,4 +565,6 @@ fn number_of(key: &str, folder: &str) -> Option<u64> {
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod sleeper;
+#[cfg(test)]
 mod tests;

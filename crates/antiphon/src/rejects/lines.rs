@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use bytes::{Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use singer_core::{Result, pattern};
 
@@ -22,14 +22,36 @@ pub(super) struct Reject<'a> {
     pub(super) stream: Option<Cow<'a, str>>,
     #[serde(borrow)]
     pub(super) record: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "read_words")]
     pub(super) reason: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "read_words")]
     pub(super) code: Option<Cow<'a, str>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "read_count")]
     pub(super) attempts: Option<u64>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "read_words")]
     pub(super) at: Option<Cow<'a, str>>,
+}
+
+/// A text, or a number or the like as it is written: foreign targets give codes as numbers. What has
+/// parts tells nothing, and must not make the record unreadable.
+fn read_words<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Cow<'de, str>>, D::Error> {
+    let Some(raw) = Option::<&RawValue>::deserialize(deserializer)? else {
+        return Ok(None);
+    };
+    Ok(match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(raw.get())
+            .ok()
+            .map(Cow::Owned),
+        Some(b'{' | b'[') | None => None,
+        Some(_) => Some(Cow::Borrowed(raw.get())),
+    })
+}
+
+/// A count, if it is one.
+fn read_count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(read_words(deserializer)?.and_then(|words| words.parse().ok()))
 }
 
 impl<'a> Reject<'a> {
@@ -196,6 +218,22 @@ mod tests {
     use futures_util::{StreamExt, stream};
 
     use super::*;
+
+    #[test]
+    fn a_code_may_be_a_number_and_nothing_odd_makes_a_record_unreadable() {
+        let line = br#"{"stream":"a","record":{"id":1},"reason":["x"],"code":429,"attempts":"x","at":null}"#;
+        let reject = Reject::parse(line).unwrap();
+        assert!(reject.is_replayable());
+        assert_eq!(reject.code.as_deref(), Some("429"));
+        assert_eq!(
+            (reject.reason, reject.attempts, reject.at),
+            (None, None, None)
+        );
+        let line = br#"{"stream":"a","record":{"id":1},"reason":"no \"such\" id","code":"missing","attempts":3}"#;
+        let reject = Reject::parse(line).unwrap();
+        assert_eq!(reject.reason.as_deref(), Some("no \"such\" id"));
+        assert_eq!(reject.attempts, Some(3));
+    }
 
     fn pieces(pieces: &[&'static str]) -> Pieces {
         let pieces: Vec<_> = pieces
