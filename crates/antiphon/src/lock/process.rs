@@ -203,6 +203,7 @@ mod tests {
         let child = Command::new("sh")
             .args(["-c", script])
             .process_group(0)
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -223,7 +224,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_whose_leader_has_gone_is_ended() {
-        let (mut child, group) = group_of("sleep 600 & exit 0");
+        // It ends once it has been looked at: waiting for it closes its stdin.
+        let (mut child, group) = group_of("sleep 600 < /dev/null & read line; exit 0");
         child.wait().unwrap();
         assert_eq!(members(group.leader).len(), 1);
         end_group(&group, Duration::from_secs(5)).await.unwrap();
