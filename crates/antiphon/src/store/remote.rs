@@ -12,7 +12,7 @@ use crate::aws;
 use crate::spec::StoreSpec;
 
 /// How long a request is tried again before the store counts as out of reach.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long one attempt may take; large files go up in parts.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -154,7 +154,7 @@ fn retries() -> RetryConfig {
     RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(200),
-            max_backoff: Duration::from_secs(10),
+            max_backoff: Duration::from_secs(5),
             base: 2.0,
         },
         max_retries: 20,

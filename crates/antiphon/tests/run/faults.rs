@@ -182,6 +182,8 @@ fn a_store_that_is_out_of_reach_is_an_error_before_any_run() {
         .antiphon(&["run", "p"])
         .env("AWS_ACCESS_KEY_ID", "a")
         .env("AWS_SECRET_ACCESS_KEY", "b")
+        // Each request is tried again for half a minute.
+        .patience(std::time::Duration::from_secs(180))
         .finish();
     ended.expect_code(75).expect_log("`p` was not run");
     assert!(!project.folder.file("tap.args").exists());

@@ -153,6 +153,8 @@ impl Target for Fake {
     async fn sync(&self) -> anyhow::Result<()> {
         self.0.say("sync".to_owned());
         if self.0.sync_fails_once.swap(false, Ordering::Relaxed) {
+            // Not before the next batch is on its way: nothing is read after the failure.
+            until(|| self.0.log().iter().any(|line| line == "begin a 3 4")).await;
             anyhow::bail!("the memory cannot be written");
         }
         Ok(())
