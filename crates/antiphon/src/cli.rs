@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use singer_core::Error;
-use singer_runtime::command::Threads;
 use singer_runtime::context::Context;
 use singer_runtime::{command, exit, log, stdio};
 use tracing::Level;
@@ -138,19 +137,9 @@ fn start(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             (false, _) => Level::TRACE,
         },
     };
-    let threads = threads(&command);
-    command::run(BINARY, options, threads, |context| {
+    command::run(BINARY, options, |context| {
         dispatch(command, common.file, context)
     })
-}
-
-/// A run from cron waits for its stages and little else: one thread starts quicker than several. Lines on a
-/// terminal may stand still, and must not keep the rest waiting.
-fn threads(command: &Command) -> Threads {
-    match command {
-        Command::Run(_) if !stdio::stderr_is_terminal() => Threads::One,
-        _ => Threads::Several,
-    }
 }
 
 async fn dispatch(command: Command, file: Option<PathBuf>, context: Context) -> anyhow::Result<u8> {

@@ -11,21 +11,11 @@ use crate::context::Context;
 use crate::stop::Stop;
 use crate::{exit, log, process, signal, stdio};
 
-/// How many threads a program's tasks share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threads {
-    /// One: cheapest to start, for what waits more than it works and never blocks.
-    One,
-    /// Several, so that a task that computes or blocks never keeps timers and signals waiting.
-    Several,
-}
-
 /// Runs a program: starts the log, hears signals (they ask the context to stop), reports an error as
 /// every binary does. The future gives the exit code.
 pub fn run<F>(
     binary: &'static str,
     options: log::Options,
-    threads: Threads,
     run: impl FnOnce(Context) -> F,
 ) -> ExitCode
 where
@@ -36,7 +26,7 @@ where
     log::start(binary, options, clock.clone());
     process::hear_panics();
     let context = Context::new(binary, clock, stop.clone());
-    let ended = start(&stop, threads, run(context));
+    let ended = start(&stop, run(context));
     match ended {
         Ok(code) => ExitCode::from(code),
         Err(error) if stdio::is_broken_pipe(&error) => ExitCode::from(exit::stopped(stop.reason())),
@@ -51,15 +41,8 @@ where
     }
 }
 
-fn start(
-    stop: &Stop,
-    threads: Threads,
-    run: impl Future<Output = anyhow::Result<u8>>,
-) -> anyhow::Result<u8> {
-    let runtime = match threads {
-        Threads::One => process::small_runtime()?,
-        Threads::Several => process::runtime()?,
-    };
+fn start(stop: &Stop, run: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    let runtime = process::runtime()?;
     let run = async {
         signal::listen(stop)?;
         run.await

@@ -139,14 +139,6 @@ pub(crate) fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::internal("cannot start the runtime").with_source(error))
 }
 
-/// One thread, for programs that wait more than they work.
-pub(crate) fn small_runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::internal("cannot start the runtime").with_source(error))
-}
-
 /// A panic is logged by its place alone, since its text may hold a row's values; with
 /// `RUST_BACKTRACE` the developer who asks for it gets everything.
 #[expect(
