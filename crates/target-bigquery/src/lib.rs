@@ -1,0 +1,3 @@
+//! A Singer target that writes into Google BigQuery.
+
+pub mod model;
