@@ -106,9 +106,12 @@ pub(crate) fn run(text: &str, tables: &mut dyn Tables, context: &Context) -> Res
     let statements = parse::statements(text)?;
     match statements.as_slice() {
         [] => Err(invalid("Syntax error: Unexpected end of statement")),
-        [Parsed { statement: Statement::Commit { .. } | Statement::Rollback { .. }, .. }] => {
-            Err(invalid("There is no active transaction"))
-        }
+        [
+            Parsed {
+                statement: Statement::Commit { .. } | Statement::Rollback { .. },
+                ..
+            },
+        ] => Err(invalid("There is no active transaction")),
         [only] if !matches!(only.statement, Statement::StartTransaction { .. }) => {
             statement(only, tables, context)
         }
@@ -145,9 +148,12 @@ fn script_step(
     total: &mut Outcome,
 ) -> Result<()> {
     match &parsed.statement {
-        Statement::StartTransaction { statements, exception: None, has_end_keyword: false, .. }
-            if statements.is_empty() =>
-        {
+        Statement::StartTransaction {
+            statements,
+            exception: None,
+            has_end_keyword: false,
+            ..
+        } if statements.is_empty() => {
             if transaction.is_some() {
                 return Err(invalid("Transaction is already active"));
             }
@@ -157,7 +163,9 @@ fn script_step(
         Statement::StartTransaction { .. } => return Err(unsupported("BEGIN … END")),
         Statement::Commit { .. } => {
             let active = transaction.take();
-            return active.map(|_| ()).ok_or_else(|| invalid("There is no active transaction"));
+            return active
+                .map(|_| ())
+                .ok_or_else(|| invalid("There is no active transaction"));
         }
         Statement::Rollback { .. } => {
             if transaction.is_none() {
@@ -290,11 +298,18 @@ fn named_columns(columns: &[Output]) -> Result<Vec<Column>> {
     let mut nameless = 0;
     let mut named: Vec<Column> = Vec::new();
     for column in columns {
-        let name = column.name.clone().filter(|name| !name.is_empty()).unwrap_or_else(|| {
-            nameless += 1;
-            format!("f{}_", nameless - 1)
-        });
-        if named.iter().any(|known| scope::same_name(&known.name, &name)) {
+        let name = column
+            .name
+            .clone()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| {
+                nameless += 1;
+                format!("f{}_", nameless - 1)
+            });
+        if named
+            .iter()
+            .any(|known| scope::same_name(&known.name, &name))
+        {
             return Err(invalid(format!(
                 "Duplicate column names in the result are not supported when a destination table is present. Found duplicate(s): {name}"
             )));
@@ -306,6 +321,8 @@ fn named_columns(columns: &[Output]) -> Result<Vec<Column>> {
 
 /// Whether a type may be the element that rows are clustered by.
 pub(crate) fn may_cluster(column: &Column) -> bool {
-    !matches!(column.kind, Type::Float64 | Type::Json | Type::Struct(_) | Type::Bytes | Type::Time)
-        && column.mode != super::table::Mode::Repeated
+    !matches!(
+        column.kind,
+        Type::Float64 | Type::Json | Type::Struct(_) | Type::Bytes | Type::Time
+    ) && column.mode != super::table::Mode::Repeated
 }

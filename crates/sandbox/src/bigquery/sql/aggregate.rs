@@ -113,7 +113,11 @@ impl<'c> Accumulator<'c> {
         if *value == Value::Null && (call.ignore_nulls || !keeps_null) {
             return Ok(());
         }
-        if call.distinct && !self.seen.insert(Key(vec![Cow::Owned(value.clone().into_owned())])) {
+        if call.distinct
+            && !self
+                .seen
+                .insert(Key(vec![Cow::Owned(value.clone().into_owned())]))
+        {
             return Ok(());
         }
         match call.function {
@@ -125,7 +129,9 @@ impl<'c> Accumulator<'c> {
                     self.separator = separator.eval(frame, env)?.into_owned();
                 }
                 let keys = call.order.iter().map(|key| key.expr.eval(frame, env));
-                let keys = keys.map(|key| key.map(Cow::into_owned)).collect::<Result<_>>()?;
+                let keys = keys
+                    .map(|key| key.map(Cow::into_owned))
+                    .collect::<Result<_>>()?;
                 self.list.push((keys, value.into_owned()));
             }
             _ => self.choose(value),
@@ -202,7 +208,10 @@ impl<'c> Accumulator<'c> {
         let mut bytes = Vec::new();
         let mut is_text = true;
         for (place, value) in self.ordered().enumerate() {
-            for part in [&self.separator, value].into_iter().skip(usize::from(place == 0)) {
+            for part in [&self.separator, value]
+                .into_iter()
+                .skip(usize::from(place == 0))
+            {
                 match part {
                     Value::String(text) => bytes.extend_from_slice(text.as_bytes()),
                     Value::Bytes(part) => {

@@ -14,8 +14,8 @@ use super::literal;
 use super::number::Operation;
 use super::query::Cte;
 use super::scan::Scan;
-use super::scope::{Origins, Scope};
 use super::schema::{column_of, kind_of};
+use super::scope::{Origins, Scope};
 use crate::bigquery::value::Value;
 
 /// An expression with its type.
@@ -111,12 +111,17 @@ impl<'a> Binder<'a> {
         match expr {
             ast::Expr::Nested(inner) => self.bind(inner),
             ast::Expr::Value(value) => self.literal(value),
-            ast::Expr::Identifier(name) if name.value.starts_with('@') && name.quote_style.is_none() => {
-                self.parameter(name.value.trim_start_matches('@')).map_err(|e| e.at_name(name))
+            ast::Expr::Identifier(name)
+                if name.value.starts_with('@') && name.quote_style.is_none() =>
+            {
+                self.parameter(name.value.trim_start_matches('@'))
+                    .map_err(|e| e.at_name(name))
             }
             ast::Expr::Identifier(name) => self.resolve(name),
             ast::Expr::CompoundIdentifier(path) => self.resolve_path(path),
-            ast::Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain),
+            ast::Expr::CompoundFieldAccess { root, access_chain } => {
+                self.access(root, access_chain)
+            }
             ast::Expr::TypedString(typed) => {
                 let (kind, _) = kind_of(&typed.data_type)?;
                 let text = literal::string(&typed.value.value)?;
@@ -142,31 +147,56 @@ impl<'a> Binder<'a> {
             ast::Expr::IsNotDistinctFrom(left, right) => {
                 Ok(Typed::bool(self.not_distinct(left, right)?))
             }
-            ast::Expr::Between { expr: value, negated, low, high } => {
+            ast::Expr::Between {
+                expr: value,
+                negated,
+                low,
+                high,
+            } => {
                 let (value, low, high) = (self.bind(value)?, self.bind(low)?, self.bind(high)?);
                 let above = compare(Comparison::GreaterOrEqual, value.clone(), low, expr)?;
                 let below = compare(Comparison::LessOrEqual, value, high, expr)?;
                 Ok(negate(Expr::And(vec![above, below]), *negated))
             }
-            ast::Expr::In { expr: value, target, negated, global: false } => {
+            ast::Expr::In {
+                expr: value,
+                target,
+                negated,
+                global: false,
+            } => {
                 let found = self.in_target(value, target, expr)?;
                 Ok(negate(found, *negated))
             }
-            ast::Expr::Like { negated, any: false, expr: value, pattern, escape_char: None } => {
+            ast::Expr::Like {
+                negated,
+                any: false,
+                expr: value,
+                pattern,
+                escape_char: None,
+            } => {
                 let arguments = vec![self.bind(value)?, self.bind(pattern)?];
                 let like = self.scalar("LIKE", arguments, expr)?;
                 Ok(negate(like.expr, *negated))
             }
-            ast::Expr::Case { operand, conditions, else_result, .. } => {
-                self.case(operand.as_deref(), conditions, else_result.as_deref(), expr)
-            }
-            ast::Expr::Cast { kind, expr: value, data_type, format: None } => {
+            ast::Expr::Case {
+                operand,
+                conditions,
+                else_result,
+                ..
+            } => self.case(operand.as_deref(), conditions, else_result.as_deref(), expr),
+            ast::Expr::Cast {
+                kind,
+                expr: value,
+                data_type,
+                format: None,
+            } => {
                 let safe = matches!(kind, CastKind::SafeCast);
                 if !safe && *kind != CastKind::Cast {
                     return Err(invalid("Syntax error: Unexpected \"::\"").at(expr));
                 }
                 let value = self.bind(value)?;
-                self.cast(value, data_type, safe).map_err(|error| error.at(expr))
+                self.cast(value, data_type, safe)
+                    .map_err(|error| error.at(expr))
             }
             ast::Expr::Exists { subquery, negated } => {
                 let (query, _) = self.subquery(subquery)?;
@@ -180,7 +210,9 @@ impl<'a> Binder<'a> {
             ast::Expr::Struct { values, fields } => self.structure(values, fields, expr),
             ast::Expr::Array(array) => self.array(&array.elem, None, expr),
             ast::Expr::Function(function) => self.function(function, expr),
-            ast::Expr::Interval(_) => Err(unsupported("INTERVAL outside of date arithmetic").at(expr)),
+            ast::Expr::Interval(_) => {
+                Err(unsupported("INTERVAL outside of date arithmetic").at(expr))
+            }
             other => self.special(other),
         }
     }
@@ -190,11 +222,20 @@ impl<'a> Binder<'a> {
             ast::Value::Placeholder(mark) if mark == "?" => {
                 let place = self.next_parameter;
                 self.next_parameter += 1;
-                let found = self.env.context.parameters.iter().filter(|p| p.name.is_none()).nth(place);
+                let found = self
+                    .env
+                    .context
+                    .parameters
+                    .iter()
+                    .filter(|p| p.name.is_none())
+                    .nth(place);
                 let found = found.ok_or_else(|| {
                     invalid("Query parameter number exceeds the number of parameters given")
                 })?;
-                Ok(Typed::literal(found.value.clone(), Kind::of_column(&found.column)))
+                Ok(Typed::literal(
+                    found.value.clone(),
+                    Kind::of_column(&found.column),
+                ))
             }
             ast::Value::Placeholder(mark) => self.parameter(mark.trim_start_matches('@')),
             other => literal::read(other),
@@ -204,11 +245,17 @@ impl<'a> Binder<'a> {
 
     fn parameter(&self, name: &str) -> Result<Typed> {
         let named = |given: &&super::Parameter| {
-            given.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name))
+            given
+                .name
+                .as_deref()
+                .is_some_and(|known| known.eq_ignore_ascii_case(name))
         };
         let found = self.env.context.parameters.iter().find(named);
         let found = found.ok_or_else(|| invalid(format!("Query parameter '{name}' not found")))?;
-        Ok(Typed::literal(found.value.clone(), Kind::of_column(&found.column)))
+        Ok(Typed::literal(
+            found.value.clone(),
+            Kind::of_column(&found.column),
+        ))
     }
 
     fn access(&mut self, root: &ast::Expr, chain: &[AccessExpr]) -> Result<Typed> {
@@ -224,7 +271,11 @@ impl<'a> Binder<'a> {
             path.push(name.clone());
             chain.next();
         }
-        let mut value = if path.is_empty() { self.bind(root)? } else { self.resolve_path(&path)? };
+        let mut value = if path.is_empty() {
+            self.bind(root)?
+        } else {
+            self.resolve_path(&path)?
+        };
         for access in chain {
             value = match access {
                 AccessExpr::Dot(ast::Expr::Identifier(name)) => self.field(value, name)?,
@@ -277,7 +328,11 @@ impl<'a> Binder<'a> {
         whole: &ast::Expr,
     ) -> Result<Typed> {
         if matches!(op, BinaryOperator::And | BinaryOperator::Or) {
-            let word = if *op == BinaryOperator::And { "AND" } else { "OR" };
+            let word = if *op == BinaryOperator::And {
+                "AND"
+            } else {
+                "OR"
+            };
             let parts = vec![self.logical(left, word)?, self.logical(right, word)?];
             return Ok(Typed::bool(match op {
                 BinaryOperator::And => Expr::And(parts),
@@ -295,19 +350,43 @@ impl<'a> Binder<'a> {
         }
         let (left, right) = (self.bind(left)?, self.bind(right)?);
         let operation = match op {
-            BinaryOperator::Eq => return Ok(Typed::bool(compare(Comparison::Equal, left, right, whole)?)),
-            BinaryOperator::NotEq => {
-                return Ok(Typed::bool(compare(Comparison::NotEqual, left, right, whole)?));
+            BinaryOperator::Eq => {
+                return Ok(Typed::bool(compare(Comparison::Equal, left, right, whole)?));
             }
-            BinaryOperator::Lt => return Ok(Typed::bool(compare(Comparison::Less, left, right, whole)?)),
+            BinaryOperator::NotEq => {
+                return Ok(Typed::bool(compare(
+                    Comparison::NotEqual,
+                    left,
+                    right,
+                    whole,
+                )?));
+            }
+            BinaryOperator::Lt => {
+                return Ok(Typed::bool(compare(Comparison::Less, left, right, whole)?));
+            }
             BinaryOperator::LtEq => {
-                return Ok(Typed::bool(compare(Comparison::LessOrEqual, left, right, whole)?));
+                return Ok(Typed::bool(compare(
+                    Comparison::LessOrEqual,
+                    left,
+                    right,
+                    whole,
+                )?));
             }
             BinaryOperator::Gt => {
-                return Ok(Typed::bool(compare(Comparison::Greater, left, right, whole)?));
+                return Ok(Typed::bool(compare(
+                    Comparison::Greater,
+                    left,
+                    right,
+                    whole,
+                )?));
             }
             BinaryOperator::GtEq => {
-                return Ok(Typed::bool(compare(Comparison::GreaterOrEqual, left, right, whole)?));
+                return Ok(Typed::bool(compare(
+                    Comparison::GreaterOrEqual,
+                    left,
+                    right,
+                    whole,
+                )?));
             }
             BinaryOperator::StringConcat => return self.scalar("CONCAT", vec![left, right], whole),
             BinaryOperator::Plus => Operation::Add,
@@ -365,7 +444,12 @@ impl<'a> Binder<'a> {
         Ok(two(pair, Expr::NotDistinct))
     }
 
-    fn in_target(&mut self, value: &ast::Expr, target: &InTarget, whole: &ast::Expr) -> Result<Expr> {
+    fn in_target(
+        &mut self,
+        value: &ast::Expr,
+        target: &InTarget,
+        whole: &ast::Expr,
+    ) -> Result<Expr> {
         let needle = self.bind(value)?;
         match target {
             InTarget::List(list) => {
@@ -422,7 +506,9 @@ impl<'a> Binder<'a> {
                 let array = coerce(array, &Kind::Array(Box::new(wanted)), value)?;
                 Ok(Expr::InArray(Box::new(needle.expr), Box::new(array.expr)))
             }
-            InTarget::Table { .. } => Err(invalid("Syntax error: Unexpected table name after IN").at(whole)),
+            InTarget::Table { .. } => {
+                Err(invalid("Syntax error: Unexpected table name after IN").at(whole))
+            }
         }
     }
 
@@ -451,7 +537,9 @@ impl<'a> Binder<'a> {
         });
         let (mut results, kind) = unify(results, "CASE", whole)?;
         let otherwise = results.pop().map_or_else(Expr::null, |last| last.expr);
-        let branches = conditions.into_iter().zip(results.into_iter().map(|result| result.expr));
+        let branches = conditions
+            .into_iter()
+            .zip(results.into_iter().map(|result| result.expr));
         let expr = Expr::Case(branches.collect(), Box::new(otherwise));
         Ok(Typed::new(expr, kind))
     }
@@ -460,7 +548,10 @@ impl<'a> Binder<'a> {
     fn cast(&mut self, value: Typed, target: &ast::DataType, safe: bool) -> Result<Typed> {
         let (kind, _) = kind_of(target)?;
         if !castable(&value.kind, &kind) {
-            return Err(invalid(format!("Invalid cast from {} to {kind}", value.kind)));
+            return Err(invalid(format!(
+                "Invalid cast from {} to {kind}",
+                value.kind
+            )));
         }
         let column = column_of("CAST", target)?;
         let limited = column.max_length.is_some() || column.digits.is_some();
@@ -470,7 +561,11 @@ impl<'a> Binder<'a> {
             to: kind.clone(),
             limit: limited.then(|| Box::new(column)),
         };
-        let expr = if safe { Expr::Safe(Box::new(expr)) } else { expr };
+        let expr = if safe {
+            Expr::Safe(Box::new(expr))
+        } else {
+            expr
+        };
         Ok(Typed::new(expr, kind))
     }
 
@@ -481,7 +576,9 @@ impl<'a> Binder<'a> {
         whole: &ast::Expr,
     ) -> Result<Typed> {
         if !declared.is_empty() && declared.len() != values.len() {
-            return Err(invalid("STRUCT type has a different number of fields than values").at(whole));
+            return Err(
+                invalid("STRUCT type has a different number of fields than values").at(whole),
+            );
         }
         let mut fields = Vec::new();
         let mut exprs = Vec::new();
@@ -536,7 +633,9 @@ impl<'a> Binder<'a> {
         let literal = bound.iter().all(|element| element.literal);
         let (bound, kind) = match declared {
             Some(kind) => {
-                let coerced = bound.into_iter().map(|element| coerce(element, &kind, whole));
+                let coerced = bound
+                    .into_iter()
+                    .map(|element| coerce(element, &kind, whole));
                 (coerced.collect::<Result<Vec<_>>>()?, kind)
             }
             None => unify(bound, "ARRAY", whole)?,
@@ -568,7 +667,11 @@ fn constants(exprs: &[Expr]) -> Option<Vec<Value>> {
 }
 
 fn negate(expr: Expr, negated: bool) -> Typed {
-    Typed::bool(if negated { Expr::Not(Box::new(expr)) } else { expr })
+    Typed::bool(if negated {
+        Expr::Not(Box::new(expr))
+    } else {
+        expr
+    })
 }
 
 /// Makes an expression of two out of a pair.
@@ -587,8 +690,11 @@ pub(super) fn coerce(value: Typed, target: &Kind, place: &impl Spanned) -> Resul
         });
     }
     if !value.kind.coerces(target, value.literal) {
-        return Err(invalid(format!("Could not cast value of type {} to type {target}", value.kind))
-            .at(place));
+        return Err(invalid(format!(
+            "Could not cast value of type {} to type {target}",
+            value.kind
+        ))
+        .at(place));
     }
     if let Expr::Literal(inner) = &value.expr {
         let found = cast(inner, &value.kind, target).map_err(|error| match error.kind {
@@ -606,10 +712,17 @@ pub(super) fn coerce(value: Typed, target: &Kind, place: &impl Spanned) -> Resul
     let expr = match (value.expr, &value.kind, target) {
         // The literals in a STRUCT are taken as freely as those outside of it.
         (Expr::Struct(parts), Kind::Struct(from), Kind::Struct(to)) => {
-            let parts = parts.into_iter().zip(from.iter().zip(to)).map(|(part, (from, to))| {
-                let part = Typed { literal: value.literal, expr: part, kind: from.kind.clone() };
-                coerce(part, &to.kind, place).map(|part| part.expr)
-            });
+            let parts = parts
+                .into_iter()
+                .zip(from.iter().zip(to))
+                .map(|(part, (from, to))| {
+                    let part = Typed {
+                        literal: value.literal,
+                        expr: part,
+                        kind: from.kind.clone(),
+                    };
+                    coerce(part, &to.kind, place).map(|part| part.expr)
+                });
             Expr::Struct(parts.collect::<Result<_>>()?)
         }
         (expr, from, to) => Expr::Cast {
@@ -654,7 +767,10 @@ fn check_equality(kind: &Kind, what: &str, place: &impl Spanned) -> Result<()> {
     if kind.has_equality() {
         return Ok(());
     }
-    Err(invalid(format!("{what} is not defined for arguments of type {kind}")).at(place))
+    Err(invalid(format!(
+        "{what} is not defined for arguments of type {kind}"
+    ))
+    .at(place))
 }
 
 /// A comparison of two values.
@@ -675,7 +791,10 @@ pub(super) fn compare(
     let (mut pair, kind) = unify(vec![left, right], sign, place)?;
     let by_equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
     if !kind.has_equality() || !by_equality && !kind.has_order() {
-        return Err(invalid(format!("{sign} is not defined for arguments of type {kind}")).at(place));
+        return Err(invalid(format!(
+            "{sign} is not defined for arguments of type {kind}"
+        ))
+        .at(place));
     }
     let right = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
     let left = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
@@ -703,7 +822,10 @@ pub(super) fn operate(
             ),
             _ => right.expr,
         };
-        return Ok(Typed::new(super::moment::date_plus(left.expr, right), Kind::Date));
+        return Ok(Typed::new(
+            super::moment::date_plus(left.expr, right),
+            Kind::Date,
+        ));
     }
     let kinds = [&left.kind, &right.kind];
     let refused = no_signature(operation.sign(), &kinds).at(place);

@@ -189,7 +189,10 @@ impl Text<'_> {
     fn date_time(&mut self) -> Option<i64> {
         let day = self.date()? * DAY;
         if self.0.starts_with([' ', 'T', 't'])
-            && self.0.get(1..2)?.starts_with(|next: char| next.is_ascii_digit())
+            && self
+                .0
+                .get(1..2)?
+                .starts_with(|next: char| next.is_ascii_digit())
         {
             self.take(&[' ', 'T', 't'])?;
             return Some(day + self.time()?);
@@ -284,14 +287,18 @@ pub(super) fn date_time_text(micros: i64, separator: char) -> String {
 pub(super) fn add(micros: i64, part: Part, count: i64, what: &str) -> Result<i64> {
     let overflow = || invalid(format!("{what} is out of supported range"));
     if let Some(length) = part.length() {
-        let moved = count.checked_mul(length).and_then(|add| micros.checked_add(add));
+        let moved = count
+            .checked_mul(length)
+            .and_then(|add| micros.checked_add(add));
         return check_micros(moved.ok_or_else(overflow)?, what);
     }
     let Some(months) = part.months().and_then(|months| months.checked_mul(count)) else {
         return Err(overflow());
     };
     let (year, month, day) = civil(micros.div_euclid(DAY));
-    let total = (year * 12 + month - 1).checked_add(months).ok_or_else(overflow)?;
+    let total = (year * 12 + month - 1)
+        .checked_add(months)
+        .ok_or_else(overflow)?;
     let (year, month) = (total.div_euclid(12), total.rem_euclid(12) + 1);
     let day = day.min(month_length(year, month));
     let days = days_of(year, month, day).ok_or_else(overflow)?;
@@ -393,8 +400,14 @@ mod tests {
         let day = |text: &str| parse_date(text).unwrap() * DAY;
         let moved = add(day("2024-01-31"), Part::Month, 1, "DATE_ADD").unwrap();
         assert_eq!(moved, day("2024-02-29"));
-        assert_eq!(truncate(day("2024-05-15"), Part::Week(1)), Some(day("2024-05-13")));
-        assert_eq!(boundaries(day("2024-01-01"), day("2023-12-31"), Part::Year), Some(1));
+        assert_eq!(
+            truncate(day("2024-05-15"), Part::Week(1)),
+            Some(day("2024-05-13"))
+        );
+        assert_eq!(
+            boundaries(day("2024-01-01"), day("2023-12-31"), Part::Year),
+            Some(1)
+        );
     }
 
     #[test]

@@ -29,7 +29,10 @@ impl Binder<'_> {
             let value = self.function(&inner, whole)?;
             return Ok(Typed::new(Expr::Safe(Box::new(value.expr)), value.kind));
         }
-        if call.filter.is_some() || !call.within_group.is_empty() || call.parameters != FunctionArguments::None {
+        if call.filter.is_some()
+            || !call.within_group.is_empty()
+            || call.parameters != FunctionArguments::None
+        {
             return Err(unsupported("this form of a call").at(whole));
         }
         if let Some(over) = &call.over {
@@ -44,7 +47,10 @@ impl Binder<'_> {
             return match name.as_str() {
                 "ARRAY" => {
                     let (query, kind) = self.one_column(query, "ARRAY", whole)?;
-                    Ok(Typed::new(Expr::ArrayOf(query), Kind::Array(Box::new(kind))))
+                    Ok(Typed::new(
+                        Expr::ArrayOf(query),
+                        Kind::Array(Box::new(kind)),
+                    ))
                 }
                 _ => Err(unsupported(format!("{name} of a query")).at(whole)),
             };
@@ -61,11 +67,16 @@ impl Binder<'_> {
     }
 
     /// The arguments of a call that has nothing but arguments.
-    pub(super) fn plain_arguments<'c>(&self, call: &'c ast::Function) -> Result<Vec<&'c ast::Expr>> {
+    pub(super) fn plain_arguments<'c>(
+        &self,
+        call: &'c ast::Function,
+    ) -> Result<Vec<&'c ast::Expr>> {
         let list = match &call.args {
             FunctionArguments::None => return Ok(Vec::new()),
             FunctionArguments::List(list) => list,
-            FunctionArguments::Subquery(_) => return Err(unsupported("a query as an argument").at(call)),
+            FunctionArguments::Subquery(_) => {
+                return Err(unsupported("a query as an argument").at(call));
+            }
         };
         if list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
             return Err(unsupported("this form of a call").at(call));
@@ -95,7 +106,10 @@ impl Binder<'_> {
                 let (yes, no) = (results.next(), results.next());
                 let yes = yes.unwrap_or_else(Expr::null);
                 let no = no.unwrap_or_else(Expr::null);
-                Ok(Typed::new(Expr::Case(vec![(condition, yes)], Box::new(no)), kind))
+                Ok(Typed::new(
+                    Expr::Case(vec![(condition, yes)], Box::new(no)),
+                    kind,
+                ))
             }
             ("IFNULL", 2) | ("COALESCE", 1..) => {
                 let (values, kind) = unify(values, name, whole)?;
@@ -119,7 +133,10 @@ impl Binder<'_> {
                 let values = values.into_iter().map(|value| value.expr).collect();
                 Ok(Typed::new(Expr::Call(function, values), kind))
             }
-            (_, 2) if operation.is_some() && (name.starts_with("SAFE_") || name.len() == 3 && name != "ADD") => {
+            (_, 2)
+                if operation.is_some()
+                    && (name.starts_with("SAFE_") || name.len() == 3 && name != "ADD") =>
+            {
                 let right = values.remove(1);
                 let operation = operation.unwrap_or(Operation::Divide);
                 let result = operate(operation, values.remove(0), right, whole)?;
@@ -134,7 +151,9 @@ impl Binder<'_> {
                 Ok(Typed::new(expr, Kind::String))
             }
             ("SPLIT", 1 | 2) => {
-                let values = values.into_iter().map(|value| coerce(value, &Kind::String, whole));
+                let values = values
+                    .into_iter()
+                    .map(|value| coerce(value, &Kind::String, whole));
                 let values = values.map(|value| value.map(|value| value.expr));
                 let expr = Expr::Call(SPLIT, values.collect::<Result<_>>()?);
                 Ok(Typed::new(expr, Kind::Array(Box::new(Kind::String))))
@@ -181,7 +200,8 @@ impl Binder<'_> {
                 (ARRAY_CONCAT, kind)
             }
             ("ARRAY_TO_STRING", [array, rest @ ..])
-                if array.same(&text) && matches!(rest, [Kind::String] | [Kind::String, Kind::String]) =>
+                if array.same(&text)
+                    && matches!(rest, [Kind::String] | [Kind::String, Kind::String]) =>
             {
                 (ARRAY_TO_STRING, Kind::String)
             }
@@ -196,10 +216,18 @@ impl Binder<'_> {
     }
 
     /// A function with a fixed list of signatures: one that fits exactly goes before others.
-    pub(super) fn scalar(&mut self, name: &str, values: Vec<Typed>, whole: &impl Spanned) -> Result<Typed> {
+    pub(super) fn scalar(
+        &mut self,
+        name: &str,
+        values: Vec<Typed>,
+        whole: &impl Spanned,
+    ) -> Result<Typed> {
         let mut known = false;
         for exact in [true, false] {
-            for definition in DEFINITIONS.iter().filter(|known| known.function.name == name) {
+            for definition in DEFINITIONS
+                .iter()
+                .filter(|known| known.function.name == name)
+            {
                 known = true;
                 let Some(parameters) = definition.parameters_for(values.len()) else {
                     continue;
@@ -210,9 +238,12 @@ impl Binder<'_> {
                         || !exact && value.kind.coerces(parameter, value.literal)
                 });
                 if fits {
-                    let arguments = values.into_iter().zip(parameters).map(|(value, parameter)| {
-                        coerce(value, parameter, whole).map(|value| value.expr)
-                    });
+                    let arguments = values
+                        .into_iter()
+                        .zip(parameters)
+                        .map(|(value, parameter)| {
+                            coerce(value, parameter, whole).map(|value| value.expr)
+                        });
                     let arguments = arguments.collect::<Result<_>>()?;
                     let expr = Expr::Call(definition.function, arguments);
                     return Ok(Typed::new(expr, definition.result.clone()));
@@ -229,17 +260,27 @@ impl Binder<'_> {
     /// What the parser has forms of its own for.
     pub(super) fn special(&mut self, expr: &ast::Expr) -> Result<Typed> {
         match expr {
-            ast::Expr::Extract { field, expr: value, .. } => {
-                self.extract(&field.to_string(), value, expr)
-            }
-            ast::Expr::Substring { expr: value, substring_from: Some(from), substring_for, .. } => {
+            ast::Expr::Extract {
+                field, expr: value, ..
+            } => self.extract(&field.to_string(), value, expr),
+            ast::Expr::Substring {
+                expr: value,
+                substring_from: Some(from),
+                substring_for,
+                ..
+            } => {
                 let mut values = vec![self.bind(value)?, self.bind(from)?];
                 if let Some(count) = substring_for {
                     values.push(self.bind(count)?);
                 }
                 self.scalar("SUBSTR", values, expr)
             }
-            ast::Expr::Trim { trim_where, trim_what: None, expr: value, trim_characters } => {
+            ast::Expr::Trim {
+                trim_where,
+                trim_what: None,
+                expr: value,
+                trim_characters,
+            } => {
                 let name = match trim_where {
                     Some(TrimWhereField::Leading) => "LTRIM",
                     Some(TrimWhereField::Trailing) => "RTRIM",
@@ -343,9 +384,14 @@ impl Binder<'_> {
             return Err(unsupported(format!("ORDER BY and LIMIT in {name}")).at(whole));
         }
         let refs: Vec<&Kind> = kinds.iter().collect();
-        bound.kind = result_of(function, &refs).ok_or_else(|| no_signature(name, &refs).at(whole))?;
+        bound.kind =
+            result_of(function, &refs).ok_or_else(|| no_signature(name, &refs).at(whole))?;
         if bound.distinct && !kinds[0].has_equality() {
-            return Err(invalid(format!("Aggregate functions with DISTINCT cannot be used with arguments of type {}", kinds[0])).at(whole));
+            return Err(invalid(format!(
+                "Aggregate functions with DISTINCT cannot be used with arguments of type {}",
+                kinds[0]
+            ))
+            .at(whole));
         }
         Ok(bound)
     }
@@ -376,7 +422,10 @@ impl Binder<'_> {
         let spec = match over {
             WindowType::WindowSpec(spec) => spec.clone(),
             WindowType::NamedWindow(window) => {
-                let known = self.windows.iter().find(|(known, _)| known.eq_ignore_ascii_case(&window.value));
+                let known = self
+                    .windows
+                    .iter()
+                    .find(|(known, _)| known.eq_ignore_ascii_case(&window.value));
                 known.map(|(_, spec)| spec.clone()).ok_or_else(|| {
                     invalid(format!("Unrecognized window alias {}", window.value)).at_name(window)
                 })?
@@ -390,7 +439,11 @@ impl Binder<'_> {
         for expr in &spec.partition_by {
             let value = self.bind(expr)?;
             if !value.kind.has_equality() || value.kind == Kind::Float64 {
-                return Err(invalid(format!("Partitioning by expressions of type {} is not allowed", value.kind)).at(expr));
+                return Err(invalid(format!(
+                    "Partitioning by expressions of type {} is not allowed",
+                    value.kind
+                ))
+                .at(expr));
             }
             partition.push(value.expr);
         }
@@ -403,7 +456,10 @@ impl Binder<'_> {
                 | WindowFunction::LastValue
         );
         if needs_order && order.is_empty() {
-            return Err(invalid(format!("Window ORDER BY is required for analytic function {name}")).at(whole));
+            return Err(invalid(format!(
+                "Window ORDER BY is required for analytic function {name}"
+            ))
+            .at(whole));
         }
         let bounds = self.bounds(spec.window_frame.as_ref(), order.is_empty(), whole)?;
         let call = WindowCall {
@@ -420,7 +476,10 @@ impl Binder<'_> {
     fn ignores_nulls(&self, call: &ast::Function) -> bool {
         let inside = match &call.args {
             FunctionArguments::List(list) => list.clauses.iter().any(|clause| {
-                matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls))
+                matches!(
+                    clause,
+                    FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls)
+                )
             }),
             _ => false,
         };
@@ -451,7 +510,9 @@ impl Binder<'_> {
         };
         let mut plain = call.clone();
         if let FunctionArguments::List(list) = &mut plain.args {
-            list.clauses.retain(|clause| !matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_)));
+            list.clauses.retain(|clause| {
+                !matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(_))
+            });
         }
         let mut values = Vec::new();
         for argument in self.plain_arguments(&plain)? {
@@ -463,7 +524,11 @@ impl Binder<'_> {
             _ => 0..=0,
         };
         if !takes.contains(&values.len()) {
-            return Err(no_signature(name, &values.iter().map(|value| &value.kind).collect::<Vec<_>>()).at(whole));
+            return Err(no_signature(
+                name,
+                &values.iter().map(|value| &value.kind).collect::<Vec<_>>(),
+            )
+            .at(whole));
         }
         let kind = match values.first() {
             Some(first) if function != WindowFunction::Ntile => first.kind.clone(),
@@ -473,7 +538,11 @@ impl Binder<'_> {
             let default = values.remove(2);
             values.push(coerce(default, &kind, whole)?);
         }
-        Ok((function, values.into_iter().map(|value| value.expr).collect(), kind))
+        Ok((
+            function,
+            values.into_iter().map(|value| value.expr).collect(),
+            kind,
+        ))
     }
 
     fn bounds(
@@ -486,7 +555,11 @@ impl Binder<'_> {
             return Ok(Bounds {
                 by_rows: false,
                 start: Bound::First,
-                end: if unordered { Bound::Last } else { Bound::Current(0) },
+                end: if unordered {
+                    Bound::Last
+                } else {
+                    Bound::Current(0)
+                },
             });
         };
         let by_rows = frame.units == WindowFrameUnits::Rows;
@@ -500,7 +573,9 @@ impl Binder<'_> {
             };
             let distance = self.bind(distance)?;
             match constant(&distance.expr, &self.env)? {
-                Value::Int64(distance) if by_rows && distance >= 0 => Ok(Bound::Current(sign * distance)),
+                Value::Int64(distance) if by_rows && distance >= 0 => {
+                    Ok(Bound::Current(sign * distance))
+                }
                 _ => Err(unsupported("this window frame").at(whole)),
             }
         };
@@ -536,14 +611,20 @@ pub(super) fn count(value: &Value) -> Result<usize> {
     match value {
         Value::Int64(number) => usize::try_from(*number)
             .map_err(|_| invalid("LIMIT and OFFSET expect a non-negative integer")),
-        _ => Err(invalid("LIMIT and OFFSET expect an integer literal or parameter")),
+        _ => Err(invalid(
+            "LIMIT and OFFSET expect an integer literal or parameter",
+        )),
     }
 }
 
 /// The type of an aggregate over arguments of these types; none if it does not take them.
 fn result_of(function: Aggregate, kinds: &[&Kind]) -> Option<Kind> {
     let (first, rest) = kinds.split_first()?;
-    let first = if **first == Kind::Null { &Kind::Int64 } else { *first };
+    let first = if **first == Kind::Null {
+        &Kind::Int64
+    } else {
+        *first
+    };
     let is_text = matches!(first, Kind::String | Kind::Bytes);
     match (function, rest) {
         (Aggregate::Count, []) => Some(Kind::Int64),

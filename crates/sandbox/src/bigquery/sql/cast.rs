@@ -109,7 +109,9 @@ pub(super) fn decimal(value: &Value) -> Result<Decimal> {
         Value::Numeric(text) => Ok(Decimal::stored(text)),
         Value::Int64(number) => Ok(Decimal::stored(&number.to_string())),
         Value::Float64(number) => Decimal::from_float(*number).ok_or_else(|| {
-            invalid(format!("Illegal conversion of non-finite floating point number to numeric: {number}"))
+            invalid(format!(
+                "Illegal conversion of non-finite floating point number to numeric: {number}"
+            ))
         }),
         _ => Err(unsupported("this conversion to NUMERIC")),
     }
@@ -131,7 +133,9 @@ fn float_to_int(number: f64) -> Result<Value> {
     if rounded >= -9_223_372_036_854_775_808.0 && rounded < 9_223_372_036_854_775_808.0 {
         return Ok(Value::Int64(rounded as i64));
     }
-    Err(invalid(format!("Illegal conversion of floating point number to int64: {number}")))
+    Err(invalid(format!(
+        "Illegal conversion of floating point number to int64: {number}"
+    )))
 }
 
 /// The text of a value, as CAST to STRING writes it.
@@ -159,7 +163,12 @@ pub(super) fn float_text(number: f64) -> String {
         return "NaN".to_owned();
     }
     if number.is_infinite() {
-        return if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
+        return if number > 0.0 {
+            "Infinity"
+        } else {
+            "-Infinity"
+        }
+        .to_owned();
     }
     if number == 0.0 {
         return "0".to_owned();
@@ -188,7 +197,9 @@ fn from_text(text: &str, to: &Kind) -> Result<Value> {
             "false" => Ok(Value::Bool(false)),
             _ => Err(bad("Bad bool value")),
         },
-        Kind::Int64 => integer(text).map(Value::Int64).ok_or_else(|| bad("Bad int64 value")),
+        Kind::Int64 => integer(text)
+            .map(Value::Int64)
+            .ok_or_else(|| bad("Bad int64 value")),
         Kind::Float64 => parse_float(text)
             .map(Value::Float64)
             .ok_or_else(|| bad("Bad double value")),
@@ -203,7 +214,9 @@ fn from_text(text: &str, to: &Kind) -> Result<Value> {
         Kind::Date => match parse_date(text) {
             Some(days) => Ok(date(days)),
             // The service takes some of these; which ones is written nowhere.
-            None if parse_timestamp(text)?.is_some() => Err(unsupported("a DATE from text with a time")),
+            None if parse_timestamp(text)?.is_some() => {
+                Err(unsupported("a DATE from text with a time"))
+            }
             None => Err(invalid(format!("Invalid date: '{text}'"))),
         },
         Kind::DateTime => parse_date_time(text)
@@ -213,7 +226,10 @@ fn from_text(text: &str, to: &Kind) -> Result<Value> {
             .map(Value::Time)
             .ok_or_else(|| invalid(format!("Invalid time string \"{text}\""))),
         Kind::Timestamp => match parse_timestamp(text)? {
-            Some(micros) => Ok(Value::Timestamp(calendar::check_micros(micros, "Timestamp")?)),
+            Some(micros) => Ok(Value::Timestamp(calendar::check_micros(
+                micros,
+                "Timestamp",
+            )?)),
             None => Err(invalid(format!("Invalid timestamp: '{text}'"))),
         },
         _ => Err(mismatch(&Kind::String, to)),
@@ -223,8 +239,12 @@ fn from_text(text: &str, to: &Kind) -> Result<Value> {
 fn parse_float(text: &str) -> Option<f64> {
     let plain = text.trim();
     let unsigned = plain.strip_prefix(['-', '+']).unwrap_or(plain);
-    let known = matches!(unsigned.to_ascii_lowercase().as_str(), "inf" | "infinity" | "nan");
-    let number = known || unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let known = matches!(
+        unsigned.to_ascii_lowercase().as_str(),
+        "inf" | "infinity" | "nan"
+    );
+    let number =
+        known || unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
     plain.parse().ok().filter(|_| number)
 }
 
@@ -235,7 +255,10 @@ pub(super) fn integer(text: &str) -> Option<i64> {
         Some(digits) => ("-", digits),
         None => ("", text.strip_prefix('+').unwrap_or(text)),
     };
-    match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+    match digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+    {
         Some(hex) => i64::from_str_radix(&format!("{sign}{hex}"), 16).ok(),
         None if digits.starts_with(|first: char| first.is_ascii_digit()) => {
             format!("{sign}{digits}").parse().ok()
@@ -296,7 +319,11 @@ fn constrain_number(text: String, kind: &Type, column: &Column) -> Result<Value>
     };
     let rounded = Decimal::stored(&text).round(scale as usize);
     if rounded.whole_digits() > precision.saturating_sub(scale) as usize {
-        let name = if *kind == Type::BigNumeric { "BIGNUMERIC" } else { "NUMERIC" };
+        let name = if *kind == Type::BigNumeric {
+            "BIGNUMERIC"
+        } else {
+            "NUMERIC"
+        };
         return Err(invalid(format!(
             "Field {}: {name}({precision}, {scale}) has precision {precision} and scale {scale} but got a value that is not in range",
             column.name
@@ -327,10 +354,19 @@ mod tests {
     #[test]
     fn numbers_round_half_away_from_zero() {
         let int = |value: &Value, kind| cast(value, &kind, &Kind::Int64);
-        assert_eq!(int(&Value::Float64(2.5), Kind::Float64), Ok(Value::Int64(3)));
-        assert_eq!(int(&Value::Float64(-2.5), Kind::Float64), Ok(Value::Int64(-3)));
+        assert_eq!(
+            int(&Value::Float64(2.5), Kind::Float64),
+            Ok(Value::Int64(3))
+        );
+        assert_eq!(
+            int(&Value::Float64(-2.5), Kind::Float64),
+            Ok(Value::Int64(-3))
+        );
         assert!(int(&Value::Float64(9.3e18), Kind::Float64).is_err());
-        assert_eq!(int(&Value::String("0x1F".into()), Kind::String), Ok(Value::Int64(31)));
+        assert_eq!(
+            int(&Value::String("0x1F".into()), Kind::String),
+            Ok(Value::Int64(31))
+        );
         assert!(int(&Value::String("1.0".into()), Kind::String).is_err());
     }
 }

@@ -103,7 +103,11 @@ pub(super) struct Key<'a>(pub(super) Vec<Cow<'a, Value>>);
 impl PartialEq for Key<'_> {
     fn eq(&self, other: &Key<'_>) -> bool {
         self.0.len() == other.0.len()
-            && self.0.iter().zip(&other.0).all(|(l, r)| order(l, r).is_eq())
+            && self
+                .0
+                .iter()
+                .zip(&other.0)
+                .all(|(l, r)| order(l, r).is_eq())
     }
 }
 

@@ -31,7 +31,10 @@ enum Effect {
 /// Runs a statement that makes, changes or drops a table or view.
 pub(super) fn run(parsed: &Parsed, tables: &mut dyn Tables, context: &Context) -> Result<Outcome> {
     let mut outcome = Outcome::default();
-    let binder = Binder::new(Env { tables: &*tables, context });
+    let binder = Binder::new(Env {
+        tables: &*tables,
+        context,
+    });
     let (name, effect) = match &parsed.statement {
         Statement::CreateTable(create) => create_table(binder, create, &mut outcome)?,
         Statement::CreateView(create) => {
@@ -42,7 +45,12 @@ pub(super) fn run(parsed: &Parsed, tables: &mut dyn Tables, context: &Context) -
             outcome.statement_kind = "ALTER_TABLE";
             alter_table(&binder, alter)?
         }
-        Statement::Drop { object_type, if_exists, names, .. } => {
+        Statement::Drop {
+            object_type,
+            if_exists,
+            names,
+            ..
+        } => {
             outcome.statement_kind = match object_type {
                 ObjectType::View => "DROP_VIEW",
                 _ => "DROP_TABLE",
@@ -68,16 +76,33 @@ pub(super) fn run(parsed: &Parsed, tables: &mut dyn Tables, context: &Context) -
 }
 
 fn already_exists(name: &TableName) -> SqlError {
-    SqlError::new(SqlErrorKind::Duplicate, format!("Already Exists: Table {name}"))
+    SqlError::new(
+        SqlErrorKind::Duplicate,
+        format!("Already Exists: Table {name}"),
+    )
 }
 
 /// Whether a new table or view may be stored under a name; none if there is one that stays.
-fn free(binder: &Binder<'_>, name: &TableName, replaces: bool, if_not_exists: bool, is_view: bool) -> Result<Option<()>> {
+fn free(
+    binder: &Binder<'_>,
+    name: &TableName,
+    replaces: bool,
+    if_not_exists: bool,
+    is_view: bool,
+) -> Result<Option<()>> {
     if replaces && if_not_exists {
-        return Err(invalid("CREATE OR REPLACE and IF NOT EXISTS cannot be used together"));
+        return Err(invalid(
+            "CREATE OR REPLACE and IF NOT EXISTS cannot be used together",
+        ));
     }
     match binder.env.tables.get(name) {
-        None if !binder.env.tables.dataset_exists(&name.project, &name.dataset) => Err(binder.not_found(name)),
+        None if !binder
+            .env
+            .tables
+            .dataset_exists(&name.project, &name.dataset) =>
+        {
+            Err(binder.not_found(name))
+        }
         Some(_) if if_not_exists => Ok(None),
         Some(table) if replaces && table.view.is_some() == is_view => Ok(Some(())),
         Some(_) => Err(already_exists(name)),
@@ -98,7 +123,15 @@ fn create_table(
         return Err(unsupported("this kind of table"));
     }
     let name = binder.table_name(&create.name)?;
-    if free(&binder, &name, create.or_replace, create.if_not_exists, false)?.is_none() {
+    if free(
+        &binder,
+        &name,
+        create.or_replace,
+        create.if_not_exists,
+        false,
+    )?
+    .is_none()
+    {
         return Ok((name, Effect::Nothing));
     }
     let mut table = Table::default();
@@ -123,13 +156,20 @@ fn create_table(
         if table.columns.is_empty() {
             table.columns = columns_of(&bound.columns)?;
         }
-        check_count(bound.columns.len(), table.columns.len(), "CREATE TABLE AS SELECT query")?;
+        check_count(
+            bound.columns.len(),
+            table.columns.len(),
+            "CREATE TABLE AS SELECT query",
+        )?;
         let env = binder.env;
         let places: Vec<usize> = (0..table.columns.len()).collect();
         let kinds: Vec<Kind> = table.columns.iter().map(Kind::of_column).collect();
         for (column, (given, kind)) in table.columns.iter().zip(bound.columns.iter().zip(&kinds)) {
             if !given.kind.coerces(kind, given.literal) {
-                return Err(invalid(format!("Column {} has type {} which cannot be stored as {kind}", column.name, given.kind)));
+                return Err(invalid(format!(
+                    "Column {} has type {} which cannot be stored as {kind}",
+                    column.name, given.kind
+                )));
             }
         }
         if !env.context.dry_run {
@@ -143,7 +183,8 @@ fn create_table(
     }
     options::partition(&mut table, create.partition_by.as_deref())?;
     if let Some(cluster) = &create.cluster_by {
-        let (WrappedCollection::NoWrapping(exprs) | WrappedCollection::Parentheses(exprs)) = cluster;
+        let (WrappedCollection::NoWrapping(exprs) | WrappedCollection::Parentheses(exprs)) =
+            cluster;
         options::cluster(&mut table, exprs)?;
     }
     options::set(&mut table, options_of(&create.table_options)?)?;
@@ -165,7 +206,11 @@ fn define_columns(table: &mut Table, create: &ast::CreateTable) -> Result<()> {
     for definition in &create.columns {
         let (column, is_key) = column_of_definition(definition)?;
         if table.position(&column.name).is_some() {
-            return Err(invalid(format!("Duplicate column name {} in CREATE TABLE", column.name)).at_name(&definition.name));
+            return Err(invalid(format!(
+                "Duplicate column name {} in CREATE TABLE",
+                column.name
+            ))
+            .at_name(&definition.name));
         }
         if is_key {
             table.primary_key.push(column.name.clone());
@@ -192,9 +237,12 @@ fn add_constraint(table: &mut Table, constraint: &TableConstraint) -> Result<()>
             _ => return Err(invalid("A PRIMARY KEY is made of columns")),
         };
         let place = table.position(name);
-        let known = place.ok_or_else(|| invalid(format!("PRIMARY KEY column {name} does not exist")))?;
+        let known =
+            place.ok_or_else(|| invalid(format!("PRIMARY KEY column {name} does not exist")))?;
         if table.columns[known].mode == Mode::Repeated {
-            return Err(invalid(format!("PRIMARY KEY column {name} cannot be an ARRAY")));
+            return Err(invalid(format!(
+                "PRIMARY KEY column {name} cannot be an ARRAY"
+            )));
         }
         table.primary_key.push(table.columns[known].name.clone());
     }
@@ -207,11 +255,16 @@ fn columns_of(outputs: &[Output]) -> Result<Vec<Column>> {
     for (place, output) in outputs.iter().enumerate() {
         let name = output.name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| {
-            invalid(format!("CREATE TABLE columns must be named, but column {} has no name", place + 1))
+            invalid(format!(
+                "CREATE TABLE columns must be named, but column {} has no name",
+                place + 1
+            ))
         })?;
         check_column_name(name)?;
         if columns.iter().any(|known| same_name(&known.name, name)) {
-            return Err(invalid(format!("CREATE TABLE has columns with duplicate name {name}")));
+            return Err(invalid(format!(
+                "CREATE TABLE has columns with duplicate name {name}"
+            )));
         }
         columns.push(output.kind.to_column(name)?);
     }
@@ -228,7 +281,15 @@ fn create_view(
     }
     let text = text.ok_or_else(|| unsupported("a view of this form"))?;
     let name = binder.table_name(&create.name)?;
-    if free(&binder, &name, create.or_replace, create.if_not_exists, true)?.is_none() {
+    if free(
+        &binder,
+        &name,
+        create.or_replace,
+        create.if_not_exists,
+        true,
+    )?
+    .is_none()
+    {
         return Ok((name, Effect::Nothing));
     }
     let bound = binder.query(&create.query)?;
@@ -244,7 +305,9 @@ fn existing(binder: &Binder<'_>, name: &ast::ObjectName) -> Result<(TableName, T
     let table = binder.env.tables.get(&name).cloned();
     let table = table.ok_or_else(|| binder.not_found(&name))?;
     if table.view.is_some() {
-        return Err(invalid(format!("{name} is not allowed for this operation because it is a view")));
+        return Err(invalid(format!(
+            "{name} is not allowed for this operation because it is a view"
+        )));
     }
     Ok((name, table))
 }
@@ -263,11 +326,23 @@ fn drop_object(
     };
     let name = binder.table_name(name)?;
     let Some(table) = binder.env.tables.get(&name) else {
-        return if if_exists { Ok((name, Effect::Nothing)) } else { Err(binder.not_found(&name)) };
+        return if if_exists {
+            Ok((name, Effect::Nothing))
+        } else {
+            Err(binder.not_found(&name))
+        };
     };
     if table.view.is_some() != (kind == ObjectType::View) {
-        let found = if table.view.is_some() { "view" } else { "table" };
-        return Err(invalid(format!("Cannot drop {name} which has type {}; use DROP {}", found.to_uppercase(), found.to_uppercase())));
+        let found = if table.view.is_some() {
+            "view"
+        } else {
+            "table"
+        };
+        return Err(invalid(format!(
+            "Cannot drop {name} which has type {}; use DROP {}",
+            found.to_uppercase(),
+            found.to_uppercase()
+        )));
     }
     Ok((name, Effect::Remove))
 }
@@ -281,9 +356,14 @@ fn alter_table(binder: &Binder<'_>, alter: &ast::AlterTable) -> Result<(TableNam
     if let [AlterTableOperation::RenameTable { table_name }] = alter.operations.as_slice() {
         let (ast::RenameTableNameKind::To(new) | ast::RenameTableNameKind::As(new)) = table_name;
         let [new] = new.0.as_slice() else {
-            return Err(invalid("ALTER TABLE RENAME TO takes a name without a dataset"));
+            return Err(invalid(
+                "ALTER TABLE RENAME TO takes a name without a dataset",
+            ));
         };
-        let new = new.as_ident().map(|new| new.value.as_str()).unwrap_or_default();
+        let new = new
+            .as_ident()
+            .map(|new| new.value.as_str())
+            .unwrap_or_default();
         let new = TableName::new(&name.project, &name.dataset, new);
         if binder.env.tables.get(&new).is_some() {
             return Err(already_exists(&new));
@@ -298,26 +378,42 @@ fn alter_table(binder: &Binder<'_>, alter: &ast::AlterTable) -> Result<(TableNam
 
 fn alter_one(table: &mut Table, operation: &AlterTableOperation) -> Result<()> {
     match operation {
-        AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
+        AlterTableOperation::AddColumn {
+            if_not_exists,
+            column_def,
+            column_position: None,
+            ..
+        } => {
             let (column, is_key) = column_of_definition(column_def)?;
             if table.position(&column.name).is_some() {
                 return match if_not_exists {
                     true => Ok(()),
-                    false => Err(invalid(format!("Column already exists: {}", column.name)).at_name(&column_def.name)),
+                    false => Err(invalid(format!("Column already exists: {}", column.name))
+                        .at_name(&column_def.name)),
                 };
             }
             if column.mode == Mode::Required || is_key {
-                return Err(invalid(format!("Cannot add required column {} to an existing table", column.name)).at_name(&column_def.name));
+                return Err(invalid(format!(
+                    "Cannot add required column {} to an existing table",
+                    column.name
+                ))
+                .at_name(&column_def.name));
             }
             table.columns.push(column);
             Ok(())
         }
-        AlterTableOperation::DropColumn { column_names, if_exists, drop_behavior: None, .. } => {
-            column_names.iter().try_for_each(|name| drop_column(table, name, *if_exists))
-        }
-        AlterTableOperation::RenameColumn { old_column_name, new_column_name } => {
-            rename_column(table, old_column_name, new_column_name)
-        }
+        AlterTableOperation::DropColumn {
+            column_names,
+            if_exists,
+            drop_behavior: None,
+            ..
+        } => column_names
+            .iter()
+            .try_for_each(|name| drop_column(table, name, *if_exists)),
+        AlterTableOperation::RenameColumn {
+            old_column_name,
+            new_column_name,
+        } => rename_column(table, old_column_name, new_column_name),
         AlterTableOperation::AlterColumn { column_name, op } => {
             let place = find(table, column_name)?;
             match op {
@@ -327,12 +423,19 @@ fn alter_one(table: &mut Table, operation: &AlterTableOperation) -> Result<()> {
                         column.mode = Mode::Nullable;
                         return Ok(());
                     }
-                    Err(invalid(format!("ALTER TABLE ALTER COLUMN DROP NOT NULL requires that column {} is NOT NULL", column.name)))
+                    Err(invalid(format!(
+                        "ALTER TABLE ALTER COLUMN DROP NOT NULL requires that column {} is NOT NULL",
+                        column.name
+                    )))
                 }
-                AlterColumnOperation::SetDataType { data_type, using: None, .. } => {
-                    widen(table, place, data_type).map_err(|error| error.at_name(column_name))
+                AlterColumnOperation::SetDataType {
+                    data_type,
+                    using: None,
+                    ..
+                } => widen(table, place, data_type).map_err(|error| error.at_name(column_name)),
+                AlterColumnOperation::SetNotNull => {
+                    Err(invalid("Syntax error: SET NOT NULL is not supported"))
                 }
-                AlterColumnOperation::SetNotNull => Err(invalid("Syntax error: SET NOT NULL is not supported")),
                 other => Err(unsupported(format!("ALTER COLUMN {other}"))),
             }
         }
@@ -345,9 +448,9 @@ fn alter_one(table: &mut Table, operation: &AlterTableOperation) -> Result<()> {
             Ok(())
         }
         AlterTableOperation::SetOptionsParens { options } => options::set(table, options),
-        AlterTableOperation::RenameTable { .. } => {
-            Err(invalid("ALTER TABLE RENAME TO cannot be combined with other actions"))
-        }
+        AlterTableOperation::RenameTable { .. } => Err(invalid(
+            "ALTER TABLE RENAME TO cannot be combined with other actions",
+        )),
         other => Err(unsupported(format!("ALTER TABLE {other}"))),
     }
 }
@@ -360,9 +463,14 @@ fn find(table: &Table, name: &ast::Ident) -> Result<usize> {
 /// Refuses to take away or rename a column that the layout of the table is made by.
 fn check_unused(table: &Table, name: &str, verb: &str) -> Result<()> {
     let is_layout = options::partition_column(table).is_some_and(|column| same_name(column, name))
-        || table.clustering.iter().any(|column| same_name(column, name));
+        || table
+            .clustering
+            .iter()
+            .any(|column| same_name(column, name));
     if is_layout {
-        return Err(invalid(format!("Cannot {verb} column {name} that the table is partitioned or clustered by")));
+        return Err(invalid(format!(
+            "Cannot {verb} column {name} that the table is partitioned or clustered by"
+        )));
     }
     Ok(())
 }
@@ -373,8 +481,16 @@ fn drop_column(table: &mut Table, name: &ast::Ident, if_exists: bool) -> Result<
     }
     let place = find(table, name)?;
     check_unused(table, &name.value, "drop")?;
-    if table.primary_key.iter().any(|column| same_name(column, &name.value)) {
-        return Err(invalid(format!("Cannot drop column {} that is part of the PRIMARY KEY", name.value)).at_name(name));
+    if table
+        .primary_key
+        .iter()
+        .any(|column| same_name(column, &name.value))
+    {
+        return Err(invalid(format!(
+            "Cannot drop column {} that is part of the PRIMARY KEY",
+            name.value
+        ))
+        .at_name(name));
     }
     if table.columns.len() == 1 {
         return Err(invalid("Cannot drop the last column of a table"));
@@ -392,10 +508,17 @@ fn rename_column(table: &mut Table, old: &ast::Ident, new: &ast::Ident) -> Resul
     let place = find(table, old)?;
     check_unused(table, &old.value, "rename")?;
     check_column_name(&new.value)?;
-    if table.position(&new.value).is_some_and(|other| other != place) {
+    if table
+        .position(&new.value)
+        .is_some_and(|other| other != place)
+    {
         return Err(invalid(format!("Column already exists: {}", new.value)).at_name(new));
     }
-    for key in table.primary_key.iter_mut().filter(|key| same_name(key, &old.value)) {
+    for key in table
+        .primary_key
+        .iter_mut()
+        .filter(|key| same_name(key, &old.value))
+    {
         key.clone_from(&new.value);
     }
     table.columns[place].name.clone_from(&new.value);
@@ -423,7 +546,9 @@ fn widen(table: &mut Table, place: usize, data_type: &ast::DataType) -> Result<(
         (Type::Int64, Type::Numeric | Type::BigNumeric | Type::Float64)
         | (Type::Numeric, Type::Numeric | Type::BigNumeric | Type::Float64)
         | (Type::BigNumeric, Type::BigNumeric) => to.0 >= from.0 && to.1 >= from.1,
-        (Type::BigNumeric, Type::Float64) => return Err(unsupported("BIGNUMERIC widened to FLOAT64")),
+        (Type::BigNumeric, Type::Float64) => {
+            return Err(unsupported("BIGNUMERIC widened to FLOAT64"));
+        }
         (Type::String, Type::String) | (Type::Bytes, Type::Bytes) => {
             let length = |column: &Column| column.max_length.unwrap_or(u64::MAX);
             length(&new) >= length(&old)

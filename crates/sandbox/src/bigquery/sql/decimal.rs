@@ -119,9 +119,7 @@ impl Decimal {
             return Decimal::tidy(self.negative, add_digits(&left, &right), scale);
         }
         match compare_digits(&left, &right) {
-            Ordering::Less => {
-                Decimal::tidy(other.negative, subtract_digits(&right, &left), scale)
-            }
+            Ordering::Less => Decimal::tidy(other.negative, subtract_digits(&right, &left), scale),
             _ => Decimal::tidy(self.negative, subtract_digits(&left, &right), scale),
         }
     }
@@ -218,7 +216,11 @@ impl Decimal {
         }
         let scale = self.scale.max(other.scale);
         let order = compare_digits(&self.digits_at(scale), &other.digits_at(scale));
-        if self.negative { order.reverse() } else { order }
+        if self.negative {
+            order.reverse()
+        } else {
+            order
+        }
     }
 
     /// How many digits stand before the point.
@@ -251,7 +253,11 @@ pub(super) fn fit(number: &Decimal, kind: &Kind) -> Result<String> {
     let rounded = number.round(scale_of(kind));
     let fits = match kind {
         Kind::BigNumeric => {
-            rounded.clone().absolute().compare(&Decimal::stored(BIG_LIMIT)) != Ordering::Greater
+            rounded
+                .clone()
+                .absolute()
+                .compare(&Decimal::stored(BIG_LIMIT))
+                != Ordering::Greater
         }
         _ => rounded.whole_digits() <= 29,
     };
@@ -301,7 +307,10 @@ fn subtract_digits(left: &[u8], right: &[u8]) -> Vec<u8> {
 
 fn from_end(digits: &[u8], place: usize) -> u8 {
     let index = digits.len().checked_sub(place + 1);
-    index.and_then(|index| digits.get(index)).copied().unwrap_or(0)
+    index
+        .and_then(|index| digits.get(index))
+        .copied()
+        .unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -331,18 +340,30 @@ mod tests {
     #[test]
     fn arithmetic_keeps_every_digit() {
         assert_eq!(number("0.1").add(&number("0.2")).text(), "0.3");
-        assert_eq!(number("1").subtract(&number("1.000000001")).text(), "-0.000000001");
+        assert_eq!(
+            number("1").subtract(&number("1.000000001")).text(),
+            "-0.000000001"
+        );
         assert_eq!(
             number("99999999999999999999999999999.999999999")
                 .multiply(&number("-10"))
                 .text(),
             "-999999999999999999999999999999.99999999"
         );
-        assert_eq!(number("2").divide(&number("3"), 9).unwrap().text(), "0.666666667");
-        assert_eq!(number("-1").divide(&number("8"), 2).unwrap().text(), "-0.13");
+        assert_eq!(
+            number("2").divide(&number("3"), 9).unwrap().text(),
+            "0.666666667"
+        );
+        assert_eq!(
+            number("-1").divide(&number("8"), 2).unwrap().text(),
+            "-0.13"
+        );
         assert_eq!(number("1").divide(&number("0"), 9), None);
         let (quotient, rest) = number("-7.5").divide_whole(&number("2")).unwrap();
-        assert_eq!((quotient.text(), rest.text()), ("-3".to_owned(), "-1.5".to_owned()));
+        assert_eq!(
+            (quotient.text(), rest.text()),
+            ("-3".to_owned(), "-1.5".to_owned())
+        );
     }
 
     #[test]

@@ -59,7 +59,11 @@ impl Target {
 }
 
 /// Runs a statement that changes rows.
-pub(super) fn run(statement: &Statement, tables: &mut dyn Tables, context: &Context) -> Result<Outcome> {
+pub(super) fn run(
+    statement: &Statement,
+    tables: &mut dyn Tables,
+    context: &Context,
+) -> Result<Outcome> {
     let plan = plan(statement, tables, context)?;
     let mut outcome = Outcome {
         statement_kind: plan.kind,
@@ -101,7 +105,9 @@ pub(super) fn run(statement: &Statement, tables: &mut dyn Tables, context: &Cont
             !changes.deleted.contains(&(place - 1))
         });
     }
-    table.rows.extend(changes.inserted.into_iter().map(Row::new));
+    table
+        .rows
+        .extend(changes.inserted.into_iter().map(Row::new));
     Ok(outcome)
 }
 
@@ -151,23 +157,36 @@ fn delete_factor(delete: &ast::Delete) -> Result<Option<&TableFactor>> {
 impl Binder<'_> {
     /// The table of a statement, which may have an alias.
     pub(super) fn target(&mut self, factor: &TableFactor) -> Result<Target> {
-        let (TableFactor::Table { name, .. }, TableFactor::Table { alias, .. }) = (factor, factor) else {
+        let (TableFactor::Table { name, .. }, TableFactor::Table { alias, .. }) = (factor, factor)
+        else {
             return Err(invalid("Syntax error: Expected the name of a table").at(factor));
         };
         let alias = alias.as_ref().map(|alias| alias.name.value.clone());
         self.target_named(name, alias)
     }
 
-    pub(super) fn target_named(&mut self, name: &ast::ObjectName, alias: Option<String>) -> Result<Target> {
+    pub(super) fn target_named(
+        &mut self,
+        name: &ast::ObjectName,
+        alias: Option<String>,
+    ) -> Result<Target> {
         let full = self.table_name(name)?;
-        let table = self.env.tables.get(&full).ok_or_else(|| self.not_found(&full))?;
+        let table = self
+            .env
+            .tables
+            .get(&full)
+            .ok_or_else(|| self.not_found(&full))?;
         if table.view.is_some() {
-            return Err(invalid(format!("Table {full} is a view; rows of views cannot be changed")));
+            return Err(invalid(format!(
+                "Table {full} is a view; rows of views cannot be changed"
+            )));
         }
         let columns = table.columns.clone();
         let alias = alias.unwrap_or_else(|| full.table.clone());
         let quoted = ast::ObjectName::from(
-            [&full.project, &full.dataset, &full.table].map(ast::Ident::new).to_vec(),
+            [&full.project, &full.dataset, &full.table]
+                .map(ast::Ident::new)
+                .to_vec(),
         );
         let factor = TableFactor::Table {
             name: quoted,
@@ -245,14 +264,18 @@ fn plan_insert(binder: &mut Binder<'_>, insert: &ast::Insert) -> Result<Plan> {
         return Err(invalid("Syntax error: Expected a query or VALUES"));
     };
     let rows = match &*source.body {
-        SetExpr::Values(values) => Relation::Values(inserted_values(binder, &target, &places, values)?),
+        SetExpr::Values(values) => {
+            Relation::Values(inserted_values(binder, &target, &places, values)?)
+        }
         _ => inserted_query(binder, &target, &places, source)?,
     };
     let mut changes = Changes::default();
     if !binder.env.context.dry_run {
         let env = binder.env;
         for row in rows.run(&env, None)? {
-            changes.inserted.push(full_row(&target.columns, &places, row.into_owned())?);
+            changes
+                .inserted
+                .push(full_row(&target.columns, &places, row.into_owned())?);
         }
     }
     Ok(Plan {
@@ -270,13 +293,21 @@ pub(super) fn insert_places(target: &Target, columns: &[ast::ObjectName]) -> Res
     }
     let mut places = Vec::new();
     for column in columns {
-        let Some(name) = column.0.first().and_then(|part| part.as_ident()).filter(|_| column.0.len() == 1)
+        let Some(name) = column
+            .0
+            .first()
+            .and_then(|part| part.as_ident())
+            .filter(|_| column.0.len() == 1)
         else {
             return Err(invalid(format!("Syntax error: Unexpected column {column}")).at(column));
         };
         let place = target.position(name)?;
         if places.contains(&place) {
-            return Err(invalid(format!("INSERT has columns with duplicate name: {}", name.value)).at_name(name));
+            return Err(invalid(format!(
+                "INSERT has columns with duplicate name: {}",
+                name.value
+            ))
+            .at_name(name));
         }
         places.push(place);
     }
@@ -303,7 +334,9 @@ pub(super) fn check_count(found: usize, wanted: usize, what: &str) -> Result<()>
     if found == wanted {
         return Ok(());
     }
-    Err(invalid(format!("{what} has wrong column count; Has {found}, expected {wanted}")))
+    Err(invalid(format!(
+        "{what} has wrong column count; Has {found}, expected {wanted}"
+    )))
 }
 
 fn inserted_query(
@@ -339,12 +372,19 @@ fn inserted_query(
 }
 
 /// A row with values at the given places, held to the limits of the columns.
-pub(super) fn full_row(columns: &[Column], places: &[usize], values: Vec<Value>) -> Result<Vec<Value>> {
+pub(super) fn full_row(
+    columns: &[Column],
+    places: &[usize],
+    values: Vec<Value>,
+) -> Result<Vec<Value>> {
     let mut row = vec![Value::Null; columns.len()];
     for (place, value) in places.iter().zip(values) {
         row[*place] = value;
     }
-    row.into_iter().zip(columns).map(|(value, column)| constrain(value, column)).collect()
+    row.into_iter()
+        .zip(columns)
+        .map(|(value, column)| constrain(value, column))
+        .collect()
 }
 
 fn plan_delete(binder: &mut Binder<'_>, delete: &ast::Delete) -> Result<Plan> {
@@ -390,11 +430,19 @@ fn plan_truncate(binder: &mut Binder<'_>, truncate: &ast::Truncate) -> Result<Pl
     let [only] = truncate.table_names.as_slice() else {
         return Err(invalid("Syntax error: TRUNCATE TABLE takes one table"));
     };
-    if truncate.partitions.is_some() || truncate.if_exists || truncate.cascade.is_some() || !truncate.table {
+    if truncate.partitions.is_some()
+        || truncate.if_exists
+        || truncate.cascade.is_some()
+        || !truncate.table
+    {
         return Err(invalid("Syntax error: Unexpected words in TRUNCATE TABLE"));
     }
     let target = binder.target_named(&only.name, None)?;
-    let rows = binder.env.tables.get(&target.name).map_or(0, |table| table.rows.len());
+    let rows = binder
+        .env
+        .tables
+        .get(&target.name)
+        .map_or(0, |table| table.rows.len());
     Ok(Plan {
         kind: "TRUNCATE_TABLE",
         table: target.name,
@@ -414,7 +462,11 @@ pub(super) struct Set {
 }
 
 /// Reads the list of SET.
-pub(super) fn sets(binder: &mut Binder<'_>, target: &Target, list: &[Assignment]) -> Result<Vec<Set>> {
+pub(super) fn sets(
+    binder: &mut Binder<'_>,
+    target: &Target,
+    list: &[Assignment],
+) -> Result<Vec<Set>> {
     let mut sets: Vec<Set> = Vec::new();
     for assignment in list {
         let AssignmentTarget::ColumnName(name) = &assignment.target else {
@@ -432,11 +484,22 @@ pub(super) fn sets(binder: &mut Binder<'_>, target: &Target, list: &[Assignment]
         let mut fields = Vec::new();
         for field in rest {
             let Type::Struct(known) = &place.kind else {
-                return Err(invalid(format!("Cannot access field {} on a value with type {}", field.value, Kind::of_column(&place))).at_name(*field));
+                return Err(invalid(format!(
+                    "Cannot access field {} on a value with type {}",
+                    field.value,
+                    Kind::of_column(&place)
+                ))
+                .at_name(*field));
             };
-            let found = known.iter().position(|known| same_name(&known.name, &field.value));
+            let found = known
+                .iter()
+                .position(|known| same_name(&known.name, &field.value));
             let found = found.ok_or_else(|| {
-                invalid(format!("Field name {} does not exist in {}", field.value, place.name)).at_name(*field)
+                invalid(format!(
+                    "Field name {} does not exist in {}",
+                    field.value, place.name
+                ))
+                .at_name(*field)
             })?;
             fields.push(found);
             place = known[found].clone();

@@ -319,9 +319,18 @@ impl Expr {
                 }
                 return otherwise.eval(frame, env);
             }
-            Expr::Cast { value, from, to, limit } => {
+            Expr::Cast {
+                value,
+                from,
+                to,
+                limit,
+            } => {
                 let value = value.eval(frame, env)?;
-                let value = if from.same(to) { value } else { Cow::Owned(cast(&value, from, to)?) };
+                let value = if from.same(to) {
+                    value
+                } else {
+                    Cow::Owned(cast(&value, from, to)?)
+                };
                 match limit {
                     Some(column) => Cow::Owned(constrain(value.into_owned(), column)?),
                     None => value,
@@ -364,7 +373,12 @@ impl Expr {
                 let (left, right) = (left.eval(frame, env)?, right.eval(frame, env)?);
                 arithmetic(*operation, kind, &left, &right)?
             }
-            Expr::Element { array, index, first, safe } => {
+            Expr::Element {
+                array,
+                index,
+                first,
+                safe,
+            } => {
                 let (array, index) = (array.eval(frame, env)?, index.eval(frame, env)?);
                 element(&array, &index, *first, *safe)?
             }
@@ -470,7 +484,9 @@ impl Expr {
             );
         });
         let frame = Frame::new(&[], None);
-        fixed.then(|| self.eval(&frame, env).ok().map(Cow::into_owned)).flatten()
+        fixed
+            .then(|| self.eval(&frame, env).ok().map(Cow::into_owned))
+            .flatten()
     }
 
     /// Shows every part of the expression, outer ones first; not what is inside of queries.
@@ -585,7 +601,10 @@ impl Expr {
     pub(super) fn columns(&self) -> Option<Vec<usize>> {
         let mut columns = Vec::new();
         self.visit(&mut |part| {
-            if let Expr::Column(Place { depth: 0, index, .. }) = part {
+            if let Expr::Column(Place {
+                depth: 0, index, ..
+            }) = part
+            {
                 columns.push(*index);
             }
         });
@@ -646,9 +665,9 @@ fn values_of(parts: &[Expr], frame: &Frame<'_>, env: &Env<'_>) -> Result<Vec<Val
 
 fn field(value: Cow<'_, Value>, index: usize) -> Cow<'_, Value> {
     match value {
-        Cow::Borrowed(Value::Struct(fields)) => {
-            fields.get(index).map_or(Cow::Owned(Value::Null), Cow::Borrowed)
-        }
+        Cow::Borrowed(Value::Struct(fields)) => fields
+            .get(index)
+            .map_or(Cow::Owned(Value::Null), Cow::Borrowed),
         Cow::Owned(Value::Struct(mut fields)) if index < fields.len() => {
             Cow::Owned(fields.swap_remove(index))
         }
@@ -660,7 +679,9 @@ fn element(array: &Value, index: &Value, first: i64, safe: bool) -> Result<Value
     let (Value::Array(values), Value::Int64(index)) = (array, index) else {
         return Ok(Value::Null);
     };
-    let place = index.checked_sub(first).and_then(|place| usize::try_from(place).ok());
+    let place = index
+        .checked_sub(first)
+        .and_then(|place| usize::try_from(place).ok());
     match place.and_then(|place| values.get(place)) {
         Some(value) => Ok(value.clone()),
         None if safe => Ok(Value::Null),

@@ -31,7 +31,12 @@ impl Binder<'_> {
             right: false,
         };
         for (place, part) in from.iter().enumerate() {
-            source = self.joined((place > 0).then_some(source), &part.relation, keeps, &JoinConstraint::None)?;
+            source = self.joined(
+                (place > 0).then_some(source),
+                &part.relation,
+                keeps,
+                &JoinConstraint::None,
+            )?;
             for join in &part.joins {
                 source = self.join(source, join)?;
             }
@@ -41,17 +46,26 @@ impl Binder<'_> {
 
     fn join(&mut self, left: Source, join: &ast::Join) -> Result<Source> {
         let (keeps_left, keeps_right, constraint) = match &join.join_operator {
-            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => (false, false, constraint),
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                (false, false, constraint)
+            }
             JoinOperator::CrossJoin(constraint) => (false, false, constraint),
-            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => (true, false, constraint),
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (false, true, constraint),
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                (true, false, constraint)
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (false, true, constraint)
+            }
             JoinOperator::FullOuter(constraint) => (true, true, constraint),
             _ => return Err(unsupported("this kind of join").at(join)),
         };
         let needs = !matches!(join.join_operator, JoinOperator::CrossJoin(_));
         let is_array = matches!(join.relation, TableFactor::UNNEST { .. });
         if needs && *constraint == JoinConstraint::None && !is_array {
-            return Err(invalid("Syntax error: JOIN must have an immediately following ON or USING clause").at(join));
+            return Err(invalid(
+                "Syntax error: JOIN must have an immediately following ON or USING clause",
+            )
+            .at(join));
         }
         let keeps = Keeps {
             left: keeps_left,
@@ -80,11 +94,21 @@ impl Binder<'_> {
         };
         let (left_width, right_width) = (scope.columns.len(), right_scope.columns.len());
         for column in &right_scope.columns {
-            let twice = column.table.as_deref().is_some_and(|name| !scope.of_table(name).is_empty());
+            let twice = column
+                .table
+                .as_deref()
+                .is_some_and(|name| !scope.of_table(name).is_empty());
             if let (true, Some(name)) = (twice && left_width > 0, &column.table)
-                && scope.columns.iter().take(left_width).any(|c| c.table.as_deref().is_some_and(|t| same_name(t, name)))
+                && scope
+                    .columns
+                    .iter()
+                    .take(left_width)
+                    .any(|c| c.table.as_deref().is_some_and(|t| same_name(t, name)))
             {
-                return Err(invalid(format!("Duplicate table alias {name} in the same FROM clause")).at(factor));
+                return Err(invalid(format!(
+                    "Duplicate table alias {name} in the same FROM clause"
+                ))
+                .at(factor));
             }
         }
         scope.columns.extend(right_scope.columns);
@@ -135,7 +159,10 @@ impl Binder<'_> {
             })
         };
         let (Some(left), Some(right)) = (find(scope, false), find(scope, true)) else {
-            return Err(invalid(format!("Column {text} in USING clause not found on both sides of join")).at(name));
+            return Err(invalid(format!(
+                "Column {text} in USING clause not found on both sides of join"
+            ))
+            .at(name));
         };
         if left > 0 {
             // `*` would have to show the columns of USING before all others.
@@ -149,7 +176,8 @@ impl Binder<'_> {
             super::bind::Typed::new(Expr::column(place), column.kind.clone())
         };
         for place in [left, right] {
-            self.touched.extend(scope.columns[place].origins.iter().copied());
+            self.touched
+                .extend(scope.columns[place].origins.iter().copied());
         }
         let equal = compare(Comparison::Equal, typed(left), typed(right), name)?;
         scope.columns[right].hidden = true;
@@ -159,10 +187,17 @@ impl Binder<'_> {
     /// The array that a part of FROM is: UNNEST, or a path that begins with the name of a table before it.
     fn array_factor(&self, left: Option<&Scope>, factor: &TableFactor) -> Option<ast::Expr> {
         match factor {
-            TableFactor::UNNEST { array_exprs, .. } if array_exprs.len() == 1 => array_exprs.first().cloned(),
-            TableFactor::Table { name, args: None, .. } if name.0.len() > 1 => {
-                let path: Vec<ast::Ident> =
-                    name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+            TableFactor::UNNEST { array_exprs, .. } if array_exprs.len() == 1 => {
+                array_exprs.first().cloned()
+            }
+            TableFactor::Table {
+                name, args: None, ..
+            } if name.0.len() > 1 => {
+                let path: Vec<ast::Ident> = name
+                    .0
+                    .iter()
+                    .filter_map(|part| part.as_ident().cloned())
+                    .collect();
                 let first = path.first()?.value.clone();
                 let mut scopes = left.into_iter().chain(self.scopes.iter().rev());
                 let known = scopes.any(|scope| !scope.of_table(&first).is_empty());
@@ -180,8 +215,16 @@ impl Binder<'_> {
         factor: &TableFactor,
     ) -> Result<Source> {
         let (alias, offset) = match factor {
-            TableFactor::UNNEST { alias, with_offset, with_offset_alias, with_ordinality: false, .. } => {
-                let name = with_offset_alias.as_ref().map_or("offset", |name| &name.value);
+            TableFactor::UNNEST {
+                alias,
+                with_offset,
+                with_offset_alias,
+                with_ordinality: false,
+                ..
+            } => {
+                let name = with_offset_alias
+                    .as_ref()
+                    .map_or("offset", |name| &name.value);
                 (alias.as_ref(), with_offset.then(|| name.to_owned()))
             }
             TableFactor::Table { alias, .. } => (alias.as_ref(), None),
@@ -200,7 +243,9 @@ impl Binder<'_> {
         };
         let named = match (alias, array) {
             (Some(alias), _) => Some(alias.name.value.clone()),
-            (None, ast::Expr::CompoundIdentifier(path)) => path.last().map(|name| name.value.clone()),
+            (None, ast::Expr::CompoundIdentifier(path)) => {
+                path.last().map(|name| name.value.clone())
+            }
             (None, ast::Expr::Identifier(name)) => Some(name.value.clone()),
             _ => None,
         };
@@ -237,21 +282,39 @@ impl Binder<'_> {
     /// A part of FROM that does not look at the parts before it.
     pub(super) fn factor(&mut self, factor: &TableFactor) -> Result<Source> {
         match factor {
-            TableFactor::Table { name, alias, args: None, version: None, sample: None, json_path: None, with_ordinality: false, .. } => {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                version: None,
+                sample: None,
+                json_path: None,
+                with_ordinality: false,
+                ..
+            } => {
                 let alias = alias.as_ref().map(|alias| alias.name.value.clone());
                 self.table_factor(name, alias)
             }
-            TableFactor::Derived { lateral: false, subquery, alias, sample: None } => {
+            TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias,
+                sample: None,
+            } => {
                 let query = self.query(subquery)?;
                 let name = alias.as_ref().map(|alias| alias.name.value.clone());
-                if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+                if alias
+                    .as_ref()
+                    .is_some_and(|alias| !alias.columns.is_empty())
+                {
                     return Err(unsupported("names of columns after an alias").at(factor));
                 }
                 Ok(source_of(query, name))
             }
-            TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                self.from(std::slice::from_ref(table_with_joins))
-            }
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => self.from(std::slice::from_ref(table_with_joins)),
             other => Err(unsupported("this part of FROM").at(other)),
         }
     }
@@ -259,7 +322,11 @@ impl Binder<'_> {
     fn table_factor(&mut self, name: &ObjectName, alias: Option<String>) -> Result<Source> {
         let path = path_of(name);
         if let [only] = path.as_slice()
-            && let Some(cte) = self.ctes.iter().rev().find(|cte| same_name(&cte.name, only))
+            && let Some(cte) = self
+                .ctes
+                .iter()
+                .rev()
+                .find(|cte| same_name(&cte.name, only))
             && let Some(relation) = cte.query.relation.again()
         {
             let query = BoundQuery {
@@ -268,28 +335,43 @@ impl Binder<'_> {
                 is_row: cte.query.is_row,
                 correlated: false,
             };
-            return Ok(source_of(query, Some(alias.unwrap_or_else(|| only.clone()))));
+            return Ok(source_of(
+                query,
+                Some(alias.unwrap_or_else(|| only.clone())),
+            ));
         }
         let name = self.table_name(name)?;
         let alias = alias.unwrap_or_else(|| name.table.clone());
-        let table = self.env.tables.get(&name).ok_or_else(|| self.not_found(&name))?;
+        let table = self
+            .env
+            .tables
+            .get(&name)
+            .ok_or_else(|| self.not_found(&name))?;
         if let Some(view) = &table.view {
             let view = view.clone();
             return self.view(&view, &name, alias);
         }
         let scan = self.scans.len();
         self.scans.push(Scan::new(name.clone()));
-        let columns = table.columns.iter().enumerate().map(|(place, column)| ScopeColumn {
-            table: Some(alias.clone()),
-            name: column.name.clone(),
-            kind: Kind::of_column(column),
-            origins: Origins::from([(scan, place)]),
-            stored: Some((scan, place)),
-            is_row: false,
-            hidden: false,
-        });
+        let columns = table
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| ScopeColumn {
+                table: Some(alias.clone()),
+                name: column.name.clone(),
+                kind: Kind::of_column(column),
+                origins: Origins::from([(scan, place)]),
+                stored: Some((scan, place)),
+                is_row: false,
+                hidden: false,
+            });
         let columns: Vec<ScopeColumn> = columns.collect();
-        let arrays = table.columns.iter().enumerate().filter(|(_, column)| column.mode == Mode::Repeated);
+        let arrays = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.mode == Mode::Repeated);
         let relation = Relation::Table {
             name,
             width: columns.len(),
@@ -301,7 +383,9 @@ impl Binder<'_> {
     /// The query of a view, which sees none of the names around it.
     fn view(&mut self, text: &str, name: &TableName, alias: String) -> Result<Source> {
         if self.view_depth > 16 {
-            return Err(invalid(format!("Not authorized to view more than 16 levels of nested views: {name}")));
+            return Err(invalid(format!(
+                "Not authorized to view more than 16 levels of nested views: {name}"
+            )));
         }
         let query = super::parse::query(text)?;
         let scopes = std::mem::take(&mut self.scopes);
@@ -320,7 +404,10 @@ impl Binder<'_> {
     pub(super) fn table_name(&self, name: &ObjectName) -> Result<TableName> {
         let path = path_of(name);
         let context = self.env.context;
-        if path.iter().any(|part| part.eq_ignore_ascii_case("INFORMATION_SCHEMA")) {
+        if path
+            .iter()
+            .any(|part| part.eq_ignore_ascii_case("INFORMATION_SCHEMA"))
+        {
             return Err(unsupported("INFORMATION_SCHEMA").at(name));
         }
         let (project, dataset, table) = match path.as_slice() {
@@ -379,11 +466,15 @@ impl Binder<'_> {
         let (mut inner, mut outer, mut rest) = (Vec::new(), Vec::new(), Vec::new());
         for part in condition.conjuncts() {
             match part {
-                Expr::Compare(Comparison::Equal, left, right) if own_only(&left) && outer_only(&right) => {
+                Expr::Compare(Comparison::Equal, left, right)
+                    if own_only(&left) && outer_only(&right) =>
+                {
                     inner.push(*left);
                     outer.push(*right);
                 }
-                Expr::Compare(Comparison::Equal, left, right) if own_only(&right) && outer_only(&left) => {
+                Expr::Compare(Comparison::Equal, left, right)
+                    if own_only(&right) && outer_only(&left) =>
+                {
                     inner.push(*right);
                     outer.push(*left);
                 }
@@ -406,7 +497,9 @@ impl Binder<'_> {
 /// The parts of a path, also those within one pair of backticks.
 pub(super) fn path_of(name: &ObjectName) -> Vec<String> {
     let parts = name.0.iter().filter_map(|part| part.as_ident());
-    parts.flat_map(|part| part.value.split('.').map(str::to_owned).collect::<Vec<_>>()).collect()
+    parts
+        .flat_map(|part| part.value.split('.').map(str::to_owned).collect::<Vec<_>>())
+        .collect()
 }
 
 /// A query as a part of FROM.

@@ -61,7 +61,10 @@ impl Definition {
             return None;
         }
         let last = self.parameters.last();
-        let all = self.parameters.iter().chain(std::iter::repeat_n(last, count).flatten());
+        let all = self
+            .parameters
+            .iter()
+            .chain(std::iter::repeat_n(last, count).flatten());
         Some(all.take(count).collect())
     }
 }
@@ -95,7 +98,9 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     define("LEFT", &[S, I], S, |v, _| text::left(v)),
     define("RIGHT", &[S, I], S, |v, _| text::right(v)),
     define("REPEAT", &[S, I], S, |v, _| text::repeat(v)),
-    define("STARTS_WITH", &[S, S], Kind::Bool, |v, _| text::starts_with(v)),
+    define("STARTS_WITH", &[S, S], Kind::Bool, |v, _| {
+        text::starts_with(v)
+    }),
     define("ENDS_WITH", &[S, S], Kind::Bool, |v, _| text::ends_with(v)),
     define("LIKE", &[S, S], Kind::Bool, |v, _| text::like(v)),
     define("LOWER", &[S], S, |v, _| text::lower(v)),
@@ -126,7 +131,12 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     define("DATE", &[D], D, moment::date_of),
     define("DATE", &[DT], D, moment::date_of),
     define("DATE", &[TS, S], D, moment::date_of).optional(1),
-    define("DATETIME", &[I, I, I, I, I, I], DT, moment::datetime_of_parts),
+    define(
+        "DATETIME",
+        &[I, I, I, I, I, I],
+        DT,
+        moment::datetime_of_parts,
+    ),
     define("DATETIME", &[DT], DT, moment::datetime_of),
     define("DATETIME", &[D, T], DT, moment::datetime_of_pair),
     define("DATETIME", &[TS, S], DT, moment::datetime_of).optional(1),
@@ -149,18 +159,32 @@ pub(super) const DEFINITIONS: &[Definition] = &[
     define("ABS", &[N], N, absolute),
     define("ABS", &[BN], BN, absolute),
     define("ABS", &[F], F, absolute),
-    define("ROUND", &[F], F, |v, _| Ok(Value::Float64(float(&v[0]).round()))),
-    define("CEIL", &[F], F, |v, _| Ok(Value::Float64(float(&v[0]).ceil()))),
+    define("ROUND", &[F], F, |v, _| {
+        Ok(Value::Float64(float(&v[0]).round()))
+    }),
+    define("CEIL", &[F], F, |v, _| {
+        Ok(Value::Float64(float(&v[0]).ceil()))
+    }),
     define("CEIL", &[N], N, |v, _| whole(v, &N, 1)),
-    define("FLOOR", &[F], F, |v, _| Ok(Value::Float64(float(&v[0]).floor()))),
+    define("FLOOR", &[F], F, |v, _| {
+        Ok(Value::Float64(float(&v[0]).floor()))
+    }),
     define("FLOOR", &[N], N, |v, _| whole(v, &N, -1)),
-    define("TRUNC", &[F], F, |v, _| Ok(Value::Float64(float(&v[0]).trunc()))),
+    define("TRUNC", &[F], F, |v, _| {
+        Ok(Value::Float64(float(&v[0]).trunc()))
+    }),
     define("TRUNC", &[N], N, |v, _| whole(v, &N, 0)),
-    define("IS_NAN", &[F], Kind::Bool, |v, _| Ok(Value::Bool(float(&v[0]).is_nan()))),
-    define("IS_INF", &[F], Kind::Bool, |v, _| Ok(Value::Bool(float(&v[0]).is_infinite()))),
+    define("IS_NAN", &[F], Kind::Bool, |v, _| {
+        Ok(Value::Bool(float(&v[0]).is_nan()))
+    }),
+    define("IS_INF", &[F], Kind::Bool, |v, _| {
+        Ok(Value::Bool(float(&v[0]).is_infinite()))
+    }),
     define("ROUND_NUMERIC", &[N, I], N, |v, _| round(v, &N)).optional(1),
     define("ROUND_BIGNUMERIC", &[BN, I], BN, |v, _| round(v, &BN)).optional(1),
-    define("ERROR", &[S], Kind::Null, |v, _| Err(invalid(text::string(v, 0)))),
+    define("ERROR", &[S], Kind::Null, |v, _| {
+        Err(invalid(text::string(v, 0)))
+    }),
 ];
 
 /// GREATEST of values of one type; NaN is greater than all.
@@ -178,7 +202,8 @@ pub(super) const LEAST: Function = Function {
 };
 
 fn extreme(values: &Values<'_>, sign: i32) -> Value {
-    let not_a_number = |value: &&Cow<'_, Value>| matches!(***value, Value::Float64(n) if n.is_nan());
+    let not_a_number =
+        |value: &&Cow<'_, Value>| matches!(***value, Value::Float64(n) if n.is_nan());
     let found = values.iter().find(not_a_number);
     let found = found.or_else(|| match sign {
         1 => values.iter().max_by(|left, right| order(left, right)),
@@ -245,7 +270,11 @@ fn whole(values: &Values<'_>, kind: &Kind, direction: i64) -> Result<Value> {
 }
 
 fn round(values: &Values<'_>, kind: &Kind) -> Result<Value> {
-    let scale = if values.len() > 1 { text::number(values, 1).unwrap_or(0) } else { 0 };
+    let scale = if values.len() > 1 {
+        text::number(values, 1).unwrap_or(0)
+    } else {
+        0
+    };
     let number = decimal(&values[0])?;
     let scale = usize::try_from(scale)
         .map_err(|_| super::error::unsupported("ROUND to a place before the point"))?;

@@ -89,7 +89,9 @@ fn find(text: &str, path: &str) -> Result<Option<Json>> {
             Json::Object(fields) => fields.get_mut(&step).map(Json::take),
             Json::Array(values) => {
                 let place = step.parse::<usize>().ok();
-                place.and_then(|place| values.get_mut(place)).map(Json::take)
+                place
+                    .and_then(|place| values.get_mut(place))
+                    .map(Json::take)
             }
             _ => None,
         };
@@ -158,8 +160,10 @@ pub(super) fn text_of(value: &Value, kind: &Kind) -> Result<String> {
                 Kind::Array(element) => element,
                 other => other,
             };
-            let texts: Vec<String> =
-                values.iter().map(|value| text_of(value, element)).collect::<Result<_>>()?;
+            let texts: Vec<String> = values
+                .iter()
+                .map(|value| text_of(value, element))
+                .collect::<Result<_>>()?;
             format!("[{}]", texts.join(","))
         }
         Value::Struct(values) => {
@@ -179,6 +183,8 @@ pub(super) fn text_of(value: &Value, kind: &Kind) -> Result<String> {
 
 /// Characters that every writer of JSON leaves as they are or escapes alike.
 fn is_plain(letter: char) -> bool {
-    let escaped_by_some = ['\u{2028}', '\u{2029}', '\u{7f}', '<', '>', '&', '\u{8}', '\u{c}'];
+    let escaped_by_some = [
+        '\u{2028}', '\u{2029}', '\u{7f}', '<', '>', '&', '\u{8}', '\u{c}',
+    ];
     !escaped_by_some.contains(&letter) && (letter >= ' ' || "\n\r\t".contains(letter))
 }

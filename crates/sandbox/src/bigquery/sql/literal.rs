@@ -51,13 +51,16 @@ pub(super) fn string(value: &ast::Value) -> Result<String> {
 /// The value of a literal number.
 pub(super) fn number(text: &str) -> Result<Typed> {
     let digits = text.trim_start_matches('-');
-    let is_float = !digits.starts_with("0x") && !digits.starts_with("0X") && digits.contains(['.', 'e', 'E']);
+    let is_float =
+        !digits.starts_with("0x") && !digits.starts_with("0X") && digits.contains(['.', 'e', 'E']);
     if is_float {
         let parsed: Option<f64> = text.parse().ok().filter(|number: &f64| number.is_finite());
-        let number = parsed.ok_or_else(|| invalid(format!("Invalid floating point literal: {text}")))?;
+        let number =
+            parsed.ok_or_else(|| invalid(format!("Invalid floating point literal: {text}")))?;
         return Ok(Typed::literal(Value::Float64(number), Kind::Float64));
     }
-    let number = integer(text).ok_or_else(|| invalid(format!("Invalid integer literal: {text}")))?;
+    let number =
+        integer(text).ok_or_else(|| invalid(format!("Invalid integer literal: {text}")))?;
     Ok(Typed::literal(Value::Int64(number), Kind::Int64))
 }
 
@@ -70,12 +73,17 @@ pub(super) fn typed(text: &str, kind: &Kind) -> Result<Typed> {
         | Kind::Time
         | Kind::Timestamp
         | Kind::Numeric
-        | Kind::BigNumeric => cast(&Value::String(text.to_owned()), &Kind::String, kind)
-            .map_err(|error| match error.kind {
+        | Kind::BigNumeric => cast(&Value::String(text.to_owned()), &Kind::String, kind).map_err(
+            |error| match error.kind {
                 SqlErrorKind::Invalid => invalid(format!("Invalid {kind} literal")),
                 _ => error,
-            })?,
-        _ => return Err(invalid(format!("Syntax error: Unexpected string literal after {kind}"))),
+            },
+        )?,
+        _ => {
+            return Err(invalid(format!(
+                "Syntax error: Unexpected string literal after {kind}"
+            )));
+        }
     };
     Ok(Typed {
         literal: false,

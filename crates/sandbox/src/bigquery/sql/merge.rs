@@ -3,7 +3,9 @@
 use sqlparser::ast::{self, MergeAction, MergeClauseKind, MergeInsertKind, MergeUpdateKind};
 
 use super::bind::Binder;
-use super::dml::{Changes, Plan, Set, Target, changed, check_count, full_row, insert_places, more_than_one, sets};
+use super::dml::{
+    Changes, Plan, Set, Target, changed, check_count, full_row, insert_places, more_than_one, sets,
+};
 use super::error::{Result, invalid, unsupported};
 use super::expr::{Env, Expr, Frame};
 use super::matching::Matcher;
@@ -44,7 +46,8 @@ pub(super) fn plan(binder: &mut Binder<'_>, merge: &ast::Merge) -> Result<Plan> 
     scope.columns.extend(source_scope.columns);
     binder.scopes.push(scope.clone());
     let condition = binder.row_condition(&merge.on, "MERGE ON clause")?;
-    let keeps_source_out = |clause: &ast::MergeClause| clause.clause_kind == MergeClauseKind::NotMatchedBySource;
+    let keeps_source_out =
+        |clause: &ast::MergeClause| clause.clause_kind == MergeClauseKind::NotMatchedBySource;
     if !merge.clauses.iter().any(keeps_source_out) {
         // Rows of the target outside of the bounds are never touched, so they need not be read.
         binder.note_bounds(&condition);
@@ -54,7 +57,9 @@ pub(super) fn plan(binder: &mut Binder<'_>, merge: &ast::Merge) -> Result<Plan> 
     for clause in &merge.clauses {
         clauses.push(bind_clause(binder, clause, &target, &scope)?);
     }
-    binder.scans[0].whole = clauses.iter().any(|clause| !matches!(clause.action, Action::Insert(..)));
+    binder.scans[0].whole = clauses
+        .iter()
+        .any(|clause| !matches!(clause.action, Action::Insert(..)));
     let bytes = binder.bytes();
     let mut changes = Changes::default();
     if !binder.env.context.dry_run {
@@ -82,7 +87,9 @@ fn bind_clause(
     };
     binder.scopes.push(seen(scope, target.columns.len(), view));
     let condition = match &clause.predicate {
-        Some(condition) => binder.row_condition(condition, "MERGE WHEN clause").map(Some),
+        Some(condition) => binder
+            .row_condition(condition, "MERGE WHEN clause")
+            .map(Some),
         None => Ok(None),
     };
     let action = bind_action(binder, &clause.action, target, scope, view);
@@ -125,7 +132,9 @@ fn bind_action(
             }
             _ => Err(invalid("Syntax error: Unexpected words after UPDATE")),
         },
-        MergeAction::Insert(insert) if view == View::Source && insert.insert_predicate.is_none() => {
+        MergeAction::Insert(insert)
+            if view == View::Source && insert.insert_predicate.is_none() =>
+        {
             let places = insert_places(target, &insert.columns)?;
             let values = match &insert.kind {
                 MergeInsertKind::Values(values) => match values.rows.as_slice() {
@@ -144,7 +153,9 @@ fn bind_action(
             Ok(Action::Insert(places, values))
         }
         MergeAction::DoNothing { .. } => Err(invalid("Syntax error: Unexpected keyword DO")),
-        _ => Err(invalid("Syntax error: this action does not go with this WHEN clause")),
+        _ => Err(invalid(
+            "Syntax error: this action does not go with this WHEN clause",
+        )),
     }
 }
 
@@ -159,7 +170,10 @@ fn row_values(
     for place in places {
         let column = &target.columns[*place];
         let sources = scope.columns.iter().skip(target.columns.len());
-        if !sources.clone().any(|source| same_name(&source.name, &column.name)) {
+        if !sources
+            .clone()
+            .any(|source| same_name(&source.name, &column.name))
+        {
             return Err(invalid(format!(
                 "INSERT ROW: column {} of the target is not found in the source",
                 column.name
@@ -193,18 +207,34 @@ fn run(
         let Some(clause) = first(clauses, is_matched, &frame, env)? else {
             continue;
         };
-        change(&mut changes, clause, target, place, &rows[place], &frame, env)?;
+        change(
+            &mut changes,
+            clause,
+            target,
+            place,
+            &rows[place],
+            &frame,
+            env,
+        )?;
     }
     let unmatched = |clause: &Clause| clause.kind == MergeClauseKind::NotMatchedBySource;
     if clauses.iter().any(unmatched) {
-        for (place, row) in rows.iter().enumerate().filter(|(place, _)| !target_matched[*place]) {
+        for (place, row) in rows
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !target_matched[*place])
+        {
             let frame = Frame::pair(row, width, &[], None);
             if let Some(clause) = first(clauses, unmatched, &frame, env)? {
                 change(&mut changes, clause, target, place, row, &frame, env)?;
             }
         }
     }
-    for (row, _) in sources.iter().zip(&source_matched).filter(|(_, matched)| !**matched) {
+    for (row, _) in sources
+        .iter()
+        .zip(&source_matched)
+        .filter(|(_, matched)| !**matched)
+    {
         let frame = Frame::pair(&[], width, row, None);
         let inserts = |clause: &Clause| matches!(clause.action, Action::Insert(..));
         let Some(clause) = first(clauses, inserts, &frame, env)? else {
@@ -212,9 +242,12 @@ fn run(
         };
         if let Action::Insert(places, values) = &clause.action {
             let values = values.iter().map(|value| value.eval(&frame, env));
-            let values: Vec<Value> =
-                values.map(|value| value.map(|value| value.into_owned())).collect::<Result<_>>()?;
-            changes.inserted.push(full_row(&target.columns, places, values)?);
+            let values: Vec<Value> = values
+                .map(|value| value.map(|value| value.into_owned()))
+                .collect::<Result<_>>()?;
+            changes
+                .inserted
+                .push(full_row(&target.columns, places, values)?);
         }
     }
     Ok(changes)

@@ -39,7 +39,12 @@ pub(super) fn date_plus(days: Expr, count: Expr) -> Expr {
 
 impl Binder<'_> {
     /// TIMESTAMP_ADD and its kin; none for a name that is not one of them.
-    pub(super) fn moment(&mut self, name: &str, arguments: &[&ast::Expr], whole: &ast::Expr) -> Result<Option<Typed>> {
+    pub(super) fn moment(
+        &mut self,
+        name: &str,
+        arguments: &[&ast::Expr],
+        whole: &ast::Expr,
+    ) -> Result<Option<Typed>> {
         let Some((family, verb)) = name.rsplit_once('_') else {
             return Ok(None);
         };
@@ -54,7 +59,8 @@ impl Binder<'_> {
             ("ADD" | "SUB", [value, ast::Expr::Interval(interval)]) => {
                 let value = self.bind(value)?;
                 let value = moment_of(value, &kind, name, whole)?;
-                self.shift_by_interval(value, verb, interval, whole).map(Some)
+                self.shift_by_interval(value, verb, interval, whole)
+                    .map(Some)
             }
             ("DIFF", [later, earlier, part]) => {
                 let part = self.part(part, &kind)?;
@@ -62,7 +68,10 @@ impl Binder<'_> {
                 let later = moment_of(later, &kind, name, whole)?;
                 let earlier = moment_of(earlier, &kind, name, whole)?;
                 let arguments = vec![later.expr, earlier.expr, text(&part)];
-                Ok(Some(Typed::new(call("DIFF", arguments, difference), Kind::Int64)))
+                Ok(Some(Typed::new(
+                    call("DIFF", arguments, difference),
+                    Kind::Int64,
+                )))
             }
             ("TRUNC", [value, part, zone @ ..]) if zone.len() < 2 => {
                 let value = self.bind(value)?;
@@ -97,25 +106,39 @@ impl Binder<'_> {
             return Err(unsupported("an INTERVAL that is no integer").at(whole));
         }
         let name = field.to_string().to_ascii_uppercase();
-        let part = self.checked_part(&name, &value.kind, true).map_err(|error| error.at(whole))?;
-        if !matches!(value.kind, Kind::Timestamp | Kind::Date | Kind::DateTime | Kind::Time) {
+        let part = self
+            .checked_part(&name, &value.kind, true)
+            .map_err(|error| error.at(whole))?;
+        if !matches!(
+            value.kind,
+            Kind::Timestamp | Kind::Date | Kind::DateTime | Kind::Time
+        ) {
             return Err(unsupported("this type plus INTERVAL").at(whole));
         }
         let moved = if verb == "ADD" { add } else { subtract };
         let arguments = vec![value.expr, count.expr, text(&part)];
-        let name = if verb == "ADD" { "SHIFT_FORTH" } else { "SHIFT_BACK" };
+        let name = if verb == "ADD" {
+            "SHIFT_FORTH"
+        } else {
+            "SHIFT_BACK"
+        };
         Ok(Typed::new(call(name, arguments, moved), value.kind))
     }
 
     fn part(&self, part: &ast::Expr, kind: &Kind) -> Result<String> {
         let name = part.to_string().to_ascii_uppercase();
-        self.checked_part(&name, kind, false).map_err(|error| error.at(part))
+        self.checked_part(&name, kind, false)
+            .map_err(|error| error.at(part))
     }
 
     /// The name of a part that a type has.
     fn checked_part(&self, name: &str, kind: &Kind, moves: bool) -> Result<String> {
         let part = Part::named(name);
-        let part = part.ok_or_else(|| invalid(format!("A valid date part name is required but found {name}")))?;
+        let part = part.ok_or_else(|| {
+            invalid(format!(
+                "A valid date part name is required but found {name}"
+            ))
+        })?;
         let of_clock = part.length().is_some_and(|length| length < DAY);
         let of_calendar = matches!(
             part,
@@ -137,16 +160,30 @@ impl Binder<'_> {
     }
 
     /// EXTRACT(part FROM value).
-    pub(super) fn extract(&mut self, part: &str, value: &ast::Expr, whole: &ast::Expr) -> Result<Typed> {
+    pub(super) fn extract(
+        &mut self,
+        part: &str,
+        value: &ast::Expr,
+        whole: &ast::Expr,
+    ) -> Result<Typed> {
         let (value, zone) = match value {
-            ast::Expr::AtTimeZone { timestamp, time_zone } => (&**timestamp, Some(&**time_zone)),
+            ast::Expr::AtTimeZone {
+                timestamp,
+                time_zone,
+            } => (&**timestamp, Some(&**time_zone)),
             other => (other, None),
         };
         let name = part.to_ascii_uppercase();
-        let part = Part::named(&name)
-            .ok_or_else(|| invalid(format!("A valid date part name is required but found {name}")))?;
+        let part = Part::named(&name).ok_or_else(|| {
+            invalid(format!(
+                "A valid date part name is required but found {name}"
+            ))
+        })?;
         let value = self.bind(value)?;
-        let is_moment = matches!(value.kind, Kind::Timestamp | Kind::Date | Kind::DateTime | Kind::Time);
+        let is_moment = matches!(
+            value.kind,
+            Kind::Timestamp | Kind::Date | Kind::DateTime | Kind::Time
+        );
         if !is_moment || matches!(part, Part::Week(_) | Part::IsoWeek | Part::IsoYear) {
             return Err(unsupported(format!("EXTRACT({name} FROM {})", value.kind)).at(whole));
         }
@@ -154,7 +191,11 @@ impl Binder<'_> {
         if value.kind == Kind::Date && (clock_only || part == Part::Time)
             || value.kind == Kind::Time && !clock_only
         {
-            return Err(invalid(format!("EXTRACT from {} does not support the {name} date part", value.kind)).at(whole));
+            return Err(invalid(format!(
+                "EXTRACT from {} does not support the {name} date part",
+                value.kind
+            ))
+            .at(whole));
         }
         let mut arguments = vec![value.expr, text(&name)];
         if let Some(zone) = zone {
@@ -213,7 +254,12 @@ fn shift(values: &Values<'_>, count: Option<i64>) -> Result<Value> {
         let moved = (i128::from(*start) + length).rem_euclid(i128::from(DAY));
         return Ok(Value::Time(i64::try_from(moved).unwrap_or_default()));
     }
-    let moved = calendar::add(micros(&values[0]), part, count, "The result of adding an interval")?;
+    let moved = calendar::add(
+        micros(&values[0]),
+        part,
+        count,
+        "The result of adding an interval",
+    )?;
     Ok(like(&values[0], moved))
 }
 
@@ -234,11 +280,17 @@ fn difference(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
         (Value::Timestamp(_), None) => None,
         _ => boundaries(later, earlier, part),
     };
-    count.map(Value::Int64).ok_or_else(|| unsupported("this difference of timestamps"))
+    count
+        .map(Value::Int64)
+        .ok_or_else(|| unsupported("this difference of timestamps"))
 }
 
 fn offset_of(values: &Values<'_>, place: usize) -> Result<i64> {
-    if values.len() > place { zone_offset(string(values, place)) } else { Ok(0) }
+    if values.len() > place {
+        zone_offset(string(values, place))
+    } else {
+        Ok(0)
+    }
 }
 
 fn cut(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
@@ -299,7 +351,14 @@ pub(super) fn datetime_of_pair(values: &Values<'_>, _: &Env<'_>) -> Result<Value
 fn civil_date(values: &Values<'_>) -> Result<i64> {
     let part = |place| number(values, place).unwrap_or(0);
     let days = days_of(part(0), part(1), part(2));
-    days.ok_or_else(|| invalid(format!("Input calculates to invalid date: {}-{}-{}", part(0), part(1), part(2))))
+    days.ok_or_else(|| {
+        invalid(format!(
+            "Input calculates to invalid date: {}-{}-{}",
+            part(0),
+            part(1),
+            part(2)
+        ))
+    })
 }
 
 pub(super) fn date_of_parts(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
@@ -307,7 +366,9 @@ pub(super) fn date_of_parts(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
 }
 
 pub(super) fn datetime_of_parts(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
-    Ok(Value::DateTime(civil_date(values)? * DAY + clock(values, 3)?))
+    Ok(Value::DateTime(
+        civil_date(values)? * DAY + clock(values, 3)?,
+    ))
 }
 
 pub(super) fn time_of_parts(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
@@ -316,7 +377,8 @@ pub(super) fn time_of_parts(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
 
 fn clock(values: &Values<'_>, first: usize) -> Result<i64> {
     let part = |place| number(values, first + place).unwrap_or(-1);
-    let valid = (0..24).contains(&part(0)) && (0..60).contains(&part(1)) && (0..60).contains(&part(2));
+    let valid =
+        (0..24).contains(&part(0)) && (0..60).contains(&part(1)) && (0..60).contains(&part(2));
     if !valid {
         return Err(invalid("Input calculates to invalid time"));
     }
@@ -364,7 +426,11 @@ pub(super) fn date_from_unix(values: &Values<'_>, _: &Env<'_>) -> Result<Value> 
 
 pub(super) fn last_day(values: &Values<'_>, _: &Env<'_>) -> Result<Value> {
     let (year, month, _) = civil(micros(&values[0]).div_euclid(DAY));
-    let next = if month == 12 { days_of(year + 1, 1, 1) } else { days_of(year, month + 1, 1) };
+    let next = if month == 12 {
+        days_of(year + 1, 1, 1)
+    } else {
+        days_of(year, month + 1, 1)
+    };
     let days = next.ok_or_else(|| unsupported("the last day of the calendar"))?;
     Ok(date(days - 1))
 }

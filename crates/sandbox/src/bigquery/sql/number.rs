@@ -67,7 +67,9 @@ fn integers(operation: Operation, left: i64, right: i64) -> Result<Value> {
         Operation::Divide | Operation::Quotient | Operation::Remainder if right == 0 => {
             return Err(division_by_zero(operation, &left.to_string()));
         }
-        Operation::Divide => return floats(operation, left as f64, right as f64).map(Value::Float64),
+        Operation::Divide => {
+            return floats(operation, left as f64, right as f64).map(Value::Float64);
+        }
         Operation::Quotient => left.checked_div(right),
         Operation::Remainder => Some(left.checked_rem(right).unwrap_or(0)),
         Operation::BitAnd => Some(left & right),
@@ -80,7 +82,10 @@ fn integers(operation: Operation, left: i64, right: i64) -> Result<Value> {
         }
     };
     number.map(Value::Int64).ok_or_else(|| {
-        invalid(format!("int64 overflow: {left} {} {right}", operation.sign()))
+        invalid(format!(
+            "int64 overflow: {left} {} {right}",
+            operation.sign()
+        ))
     })
 }
 
@@ -112,7 +117,11 @@ fn floats(operation: Operation, left: f64, right: f64) -> Result<f64> {
             return Err(division_by_zero(operation, &left.to_string()));
         }
         Operation::Divide => left / right,
-        _ => return Err(invalid("DIV, MOD and bitwise operators do not take FLOAT64")),
+        _ => {
+            return Err(invalid(
+                "DIV, MOD and bitwise operators do not take FLOAT64",
+            ));
+        }
     };
     if number.is_infinite() && left.is_finite() && right.is_finite() {
         return Err(invalid(format!(

@@ -24,15 +24,30 @@ pub(super) fn partition(table: &mut Table, by: Option<&Expr>) -> Result<()> {
         return Ok(());
     };
     let (name, arguments) = match by {
-        Expr::Identifier(name) => return by_column(table, Some(&name.value), TimeUnit::Day, Some(&Type::Date), by),
+        Expr::Identifier(name) => {
+            return by_column(
+                table,
+                Some(&name.value),
+                TimeUnit::Day,
+                Some(&Type::Date),
+                by,
+            );
+        }
         Expr::Function(call) => (call.name.to_string().to_ascii_uppercase(), arguments(call)),
-        _ => return Err(invalid("PARTITION BY expression must be a column or one of the functions for it").at(by)),
+        _ => {
+            return Err(invalid(
+                "PARTITION BY expression must be a column or one of the functions for it",
+            )
+            .at(by));
+        }
     };
     let column = match arguments.first() {
         Some(Expr::Identifier(column)) => column.value.as_str(),
         _ => return Err(invalid("PARTITION BY expression must name a column").at(by)),
     };
-    let unit = arguments.get(1).map(|unit| unit.to_string().to_ascii_uppercase());
+    let unit = arguments
+        .get(1)
+        .map(|unit| unit.to_string().to_ascii_uppercase());
     let unit = match unit.as_deref() {
         Some("HOUR") => Some(TimeUnit::Hour),
         Some("DAY") => Some(TimeUnit::Day),
@@ -41,14 +56,22 @@ pub(super) fn partition(table: &mut Table, by: Option<&Expr>) -> Result<()> {
         _ => None,
     };
     match (name.as_str(), unit) {
-        ("DATE", None) if arguments.len() == 1 => by_column(table, Some(column), TimeUnit::Day, None, by),
-        ("TIMESTAMP_TRUNC", Some(unit)) => by_column(table, Some(column), unit, Some(&Type::Timestamp), by),
-        ("DATETIME_TRUNC", Some(unit)) => by_column(table, Some(column), unit, Some(&Type::DateTime), by),
+        ("DATE", None) if arguments.len() == 1 => {
+            by_column(table, Some(column), TimeUnit::Day, None, by)
+        }
+        ("TIMESTAMP_TRUNC", Some(unit)) => {
+            by_column(table, Some(column), unit, Some(&Type::Timestamp), by)
+        }
+        ("DATETIME_TRUNC", Some(unit)) => {
+            by_column(table, Some(column), unit, Some(&Type::DateTime), by)
+        }
         ("DATE_TRUNC", Some(unit)) if unit != TimeUnit::Hour => {
             by_column(table, Some(column), unit, Some(&Type::Date), by)
         }
         ("RANGE_BUCKET", None) => by_range(table, column, arguments.get(1), by),
-        _ => Err(invalid("PARTITION BY expression is not one of the forms that are supported").at(by)),
+        _ => Err(
+            invalid("PARTITION BY expression is not one of the forms that are supported").at(by),
+        ),
     }
 }
 
@@ -80,7 +103,10 @@ fn by_column(
             None => matches!(found.kind, Type::Timestamp | Type::DateTime),
         };
         if !right || !may_partition(found) || found.mode == Mode::Repeated {
-            return Err(invalid(format!("PARTITION BY column {name} does not have the type that the expression takes")).at(place));
+            return Err(invalid(format!(
+                "PARTITION BY column {name} does not have the type that the expression takes"
+            ))
+            .at(place));
         }
         column = Some(found.name.clone());
     }
@@ -95,13 +121,20 @@ fn by_column(
 
 fn by_range(table: &mut Table, column: &str, range: Option<&Expr>, place: &Expr) -> Result<()> {
     let numbers: Vec<i64> = match range {
-        Some(Expr::Function(call)) if call.name.to_string().eq_ignore_ascii_case("GENERATE_ARRAY") => {
-            arguments(call).iter().filter_map(|number| number.to_string().parse().ok()).collect()
+        Some(Expr::Function(call))
+            if call.name.to_string().eq_ignore_ascii_case("GENERATE_ARRAY") =>
+        {
+            arguments(call)
+                .iter()
+                .filter_map(|number| number.to_string().parse().ok())
+                .collect()
         }
         _ => Vec::new(),
     };
     let (Some(found), [start, end, interval]) = (table.position(column), numbers.as_slice()) else {
-        return Err(invalid("RANGE_BUCKET takes a column and GENERATE_ARRAY of three numbers").at(place));
+        return Err(
+            invalid("RANGE_BUCKET takes a column and GENERATE_ARRAY of three numbers").at(place),
+        );
     };
     if table.columns[found].kind != Type::Int64 || *interval < 1 || end <= start {
         return Err(invalid("RANGE_BUCKET takes an INT64 column and a range that grows").at(place));
@@ -129,7 +162,10 @@ pub(super) fn cluster(table: &mut Table, exprs: &[Expr]) -> Result<()> {
         let found = table.position(name).map(|found| &table.columns[found]);
         let found = found.ok_or_else(|| invalid(format!("Unrecognized name: {name}")).at(expr))?;
         if !may_cluster(found) {
-            return Err(invalid(format!("CLUSTER BY expression {name} has a type that cannot be clustered by")).at(expr));
+            return Err(invalid(format!(
+                "CLUSTER BY expression {name} has a type that cannot be clustered by"
+            ))
+            .at(expr));
         }
         names.push(found.name.clone());
     }
@@ -144,25 +180,43 @@ pub(super) fn set(table: &mut Table, options: &[SqlOption]) -> Result<()> {
             return Err(invalid(format!("Syntax error: Unexpected option {option}")));
         };
         let is_null = matches!(value, Expr::Value(value) if value.value == ast::Value::Null);
-        let number = || value.to_string().parse::<f64>().ok().filter(|number| *number >= 0.0);
+        let number = || {
+            value
+                .to_string()
+                .parse::<f64>()
+                .ok()
+                .filter(|number| *number >= 0.0)
+        };
         match key.to_string().to_ascii_lowercase().as_str() {
             "description" => table.description = text_of(value)?,
             "friendly_name" => table.record.friendly_name = text_of(value)?,
             "labels" => table.labels = labels(value)?,
             "max_staleness" => {
-                table.max_staleness = if is_null { None } else { Some(staleness(value)?) };
+                table.max_staleness = if is_null {
+                    None
+                } else {
+                    Some(staleness(value)?)
+                };
             }
             "partition_expiration_days" => match &mut table.partitioning {
                 Some(Partitioning::Time { expiration_ms, .. }) => {
                     *expiration_ms = number().map(|days| (days * DAY_MS as f64) as u64);
                 }
-                _ => return Err(invalid("partition_expiration_days is for tables partitioned by time")),
+                _ => {
+                    return Err(invalid(
+                        "partition_expiration_days is for tables partitioned by time",
+                    ));
+                }
             },
             "require_partition_filter" => match &mut table.partitioning {
                 Some(Partitioning::Time { require_filter, .. }) => {
                     *require_filter = value.to_string().eq_ignore_ascii_case("true");
                 }
-                _ => return Err(invalid("require_partition_filter is for partitioned tables")),
+                _ => {
+                    return Err(invalid(
+                        "require_partition_filter is for partitioned tables",
+                    ));
+                }
             },
             other => return Err(unsupported(format!("the option {other}"))),
         }
@@ -199,13 +253,19 @@ fn staleness(value: &Expr) -> Result<String> {
         return Err(invalid("max_staleness is an INTERVAL").at(value));
     };
     let count: Option<u64> = interval.value.to_string().parse().ok();
-    let unit = interval.leading_field.as_ref().map(|unit| unit.to_string().to_ascii_uppercase());
+    let unit = interval
+        .leading_field
+        .as_ref()
+        .map(|unit| unit.to_string().to_ascii_uppercase());
     match (count, unit.as_deref(), &interval.last_field) {
         (Some(count), Some("HOUR"), None) => Ok(format!("0-0 0 {count}:0:0")),
         (Some(count), Some("MINUTE"), None) => Ok(format!("0-0 0 {}:{}:0", count / 60, count % 60)),
-        (Some(count), Some("SECOND"), None) => {
-            Ok(format!("0-0 0 {}:{}:{}", count / 3600, count / 60 % 60, count % 60))
-        }
+        (Some(count), Some("SECOND"), None) => Ok(format!(
+            "0-0 0 {}:{}:{}",
+            count / 3600,
+            count / 60 % 60,
+            count % 60
+        )),
         (Some(count), Some("DAY"), None) => Ok(format!("0-0 {count} 0:0:0")),
         _ => Err(unsupported("this INTERVAL as max_staleness").at(value)),
     }

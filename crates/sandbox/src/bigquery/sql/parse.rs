@@ -19,7 +19,9 @@ pub(super) fn statements(text: &str) -> Result<Vec<Parsed>> {
     let tokens = Tokenizer::new(&BigQueryDialect, text)
         .with_unescape(false)
         .tokenize_with_location()
-        .map_err(|error| invalid(format!("Syntax error: {}", error.message)).at_location(error.location))?;
+        .map_err(|error| {
+            invalid(format!("Syntax error: {}", error.message)).at_location(error.location)
+        })?;
     let mut parsed = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         let words = significant(part);
@@ -45,7 +47,9 @@ pub(super) fn query(text: &str) -> Result<Query> {
     let mut parsed = statements(text)?;
     match parsed.pop().map(|parsed| parsed.statement) {
         Some(Statement::Query(query)) if parsed.is_empty() => match &*query.body {
-            SetExpr::Insert(_) | SetExpr::Update(_) => Err(invalid("Syntax error: Expected a query")),
+            SetExpr::Insert(_) | SetExpr::Update(_) => {
+                Err(invalid("Syntax error: Expected a query"))
+            }
             _ => Ok(*query),
         },
         _ => Err(invalid("Syntax error: Expected a query")),
@@ -54,7 +58,10 @@ pub(super) fn query(text: &str) -> Result<Query> {
 
 impl SqlError {
     fn at_location(mut self, location: Location) -> SqlError {
-        self.message = format!("{} at [{}:{}]", self.message, location.line, location.column);
+        self.message = format!(
+            "{} at [{}:{}]",
+            self.message, location.line, location.column
+        );
         self
     }
 }
@@ -79,7 +86,8 @@ fn syntax_error(error: ParserError) -> SqlError {
 
 /// The places of tokens that are no white space.
 fn significant(tokens: &[TokenWithSpan]) -> Vec<usize> {
-    let is_word = |place: &usize| !matches!(tokens[*place].token, Token::Whitespace(_) | Token::EOF);
+    let is_word =
+        |place: &usize| !matches!(tokens[*place].token, Token::Whitespace(_) | Token::EOF);
     (0..tokens.len()).filter(is_word).collect()
 }
 
@@ -94,7 +102,9 @@ fn is_word(token: &TokenWithSpan, wanted: &str) -> bool {
 fn view_text(text: &str, tokens: &[TokenWithSpan], words: &[usize]) -> Option<String> {
     let mut places = words.iter().copied();
     let first = places.next()?;
-    if !is_word(&tokens[first], "CREATE") || !places.by_ref().take(3).any(|p| is_word(&tokens[p], "VIEW")) {
+    if !is_word(&tokens[first], "CREATE")
+        || !places.by_ref().take(3).any(|p| is_word(&tokens[p], "VIEW"))
+    {
         return None;
     }
     let mut depth = 0;
@@ -108,7 +118,9 @@ fn view_text(text: &str, tokens: &[TokenWithSpan], words: &[usize]) -> Option<St
     }
     let from = offset(text, tokens[places.next()?].span.start)?;
     let last = tokens.last().filter(|token| token.token != Token::EOF);
-    let to = last.and_then(|token| offset(text, token.span.end)).unwrap_or(text.len());
+    let to = last
+        .and_then(|token| offset(text, token.span.end))
+        .unwrap_or(text.len());
     text.get(from..to).map(str::to_owned)
 }
 
@@ -118,7 +130,10 @@ fn offset(text: &str, location: Location) -> Option<usize> {
     let letters = usize::try_from(location.column).ok()?.checked_sub(1)?;
     let begin: usize = text.split_inclusive('\n').take(lines).map(str::len).sum();
     let line = text.get(begin..)?;
-    let within = line.char_indices().nth(letters).map_or(line.len(), |(place, _)| place);
+    let within = line
+        .char_indices()
+        .nth(letters)
+        .map_or(line.len(), |(place, _)| place);
     Some(begin + within)
 }
 
@@ -126,7 +141,9 @@ fn offset(text: &str, location: Location) -> Option<usize> {
 fn rewrite(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
     let words = significant(&tokens);
     let is = |tokens: &[TokenWithSpan], at: usize, wanted: &str| {
-        words.get(at).is_some_and(|place| is_word(&tokens[*place], wanted))
+        words
+            .get(at)
+            .is_some_and(|place| is_word(&tokens[*place], wanted))
     };
     if is(&tokens, 0, "ALTER") {
         for at in 1..words.len() {
@@ -135,9 +152,13 @@ fn rewrite(mut tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>> {
                     return Err(unsupported("ALTER COLUMN SET OPTIONS"));
                 }
                 // The parser knows the list of options without the word.
-                tokens[words[at + 1]].token = Token::Whitespace(sqlparser::tokenizer::Whitespace::Space);
+                tokens[words[at + 1]].token =
+                    Token::Whitespace(sqlparser::tokenizer::Whitespace::Space);
             }
-            if is(&tokens, at, "COLUMN") && is(&tokens, at - 1, "RENAME") && is(&tokens, at + 1, "IF") {
+            if is(&tokens, at, "COLUMN")
+                && is(&tokens, at - 1, "RENAME")
+                && is(&tokens, at + 1, "IF")
+            {
                 return Err(unsupported("RENAME COLUMN IF EXISTS"));
             }
         }
@@ -187,10 +208,18 @@ fn typed_arrays(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let mut new = tokens.get(..*place).unwrap_or_default().to_vec();
         new.push(word(Token::make_keyword("CAST")));
         new.push(word(Token::LParen));
-        new.extend_from_slice(tokens.get(words[end + 1]..=words[bracket]).unwrap_or_default());
-        new.push(word(Token::Whitespace(sqlparser::tokenizer::Whitespace::Space)));
+        new.extend_from_slice(
+            tokens
+                .get(words[end + 1]..=words[bracket])
+                .unwrap_or_default(),
+        );
+        new.push(word(Token::Whitespace(
+            sqlparser::tokenizer::Whitespace::Space,
+        )));
         new.push(word(Token::make_keyword("AS")));
-        new.push(word(Token::Whitespace(sqlparser::tokenizer::Whitespace::Space)));
+        new.push(word(Token::Whitespace(
+            sqlparser::tokenizer::Whitespace::Space,
+        )));
         new.extend_from_slice(tokens.get(*place..=words[end]).unwrap_or_default());
         new.push(word(Token::RParen));
         new.extend_from_slice(tokens.get(words[bracket] + 1..).unwrap_or_default());

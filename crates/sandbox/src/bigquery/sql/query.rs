@@ -3,7 +3,9 @@
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-use sqlparser::ast::{self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier, Spanned};
+use sqlparser::ast::{
+    self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier, Spanned,
+};
 
 use super::bind::{Binder, constant};
 use super::call::{count, sort_key};
@@ -107,7 +109,12 @@ impl Binder<'_> {
     }
 
     fn limit(&mut self, relation: Relation, clause: &LimitClause) -> Result<Relation> {
-        let LimitClause::LimitOffset { limit, offset, limit_by } = clause else {
+        let LimitClause::LimitOffset {
+            limit,
+            offset,
+            limit_by,
+        } = clause
+        else {
             return Err(invalid("Syntax error: Expected end of input but got \",\""));
         };
         if !limit_by.is_empty() {
@@ -119,8 +126,16 @@ impl Binder<'_> {
         };
         Ok(Relation::Limit {
             input: Box::new(relation),
-            limit: limit.as_ref().map(&mut number).transpose()?.unwrap_or(usize::MAX),
-            offset: offset.as_ref().map(|offset| number(&offset.value)).transpose()?.unwrap_or(0),
+            limit: limit
+                .as_ref()
+                .map(&mut number)
+                .transpose()?
+                .unwrap_or(usize::MAX),
+            offset: offset
+                .as_ref()
+                .map(|offset| number(&offset.value))
+                .transpose()?
+                .unwrap_or(0),
         })
     }
 
@@ -128,9 +143,12 @@ impl Binder<'_> {
         match body {
             SetExpr::Select(select) => self.select(select, None),
             SetExpr::Query(query) => self.query(query),
-            SetExpr::SetOperation { left, op, set_quantifier, right } => {
-                self.set_operation(left, *op, *set_quantifier, right)
-            }
+            SetExpr::SetOperation {
+                left,
+                op,
+                set_quantifier,
+                right,
+            } => self.set_operation(left, *op, *set_quantifier, right),
             other => Err(unsupported("this kind of query").at(other)),
         }
     }
@@ -146,7 +164,9 @@ impl Binder<'_> {
             (SetOperator::Union, SetQuantifier::All) => false,
             (SetOperator::Union, SetQuantifier::Distinct) => true,
             (_, SetQuantifier::None) => {
-                return Err(invalid("Syntax error: Expected keyword ALL or keyword DISTINCT").at(right));
+                return Err(
+                    invalid("Syntax error: Expected keyword ALL or keyword DISTINCT").at(right),
+                );
             }
             _ => return Err(unsupported(format!("{op} {quantifier}")).at(right)),
         };
@@ -194,19 +214,31 @@ impl Binder<'_> {
     }
 
     /// ORDER BY over the columns of a query, by name or number.
-    fn order_outputs(&mut self, mut bound: BoundQuery, order: Option<&ast::OrderBy>) -> Result<BoundQuery> {
+    fn order_outputs(
+        &mut self,
+        mut bound: BoundQuery,
+        order: Option<&ast::OrderBy>,
+    ) -> Result<BoundQuery> {
         let mut keys = Vec::new();
         for key in order_keys(order)? {
             let place = match &key.expr {
                 ast::Expr::Identifier(name) => bound
                     .columns
                     .iter()
-                    .position(|column| column.name.as_deref().is_some_and(|n| same_name(n, &name.value)))
-                    .ok_or_else(|| invalid(format!("Unrecognized name: {}", name.value)).at_name(name))?,
+                    .position(|column| {
+                        column
+                            .name
+                            .as_deref()
+                            .is_some_and(|n| same_name(n, &name.value))
+                    })
+                    .ok_or_else(|| {
+                        invalid(format!("Unrecognized name: {}", name.value)).at_name(name)
+                    })?,
                 other => ordinal(other, bound.columns.len())?
                     .ok_or_else(|| unsupported("ORDER BY of an expression over a set operation"))?,
             };
-            self.touched.extend(bound.columns[place].origins.iter().copied());
+            self.touched
+                .extend(bound.columns[place].origins.iter().copied());
             keys.push(sort_key(key, Expr::column(place))?);
         }
         if !keys.is_empty() {
@@ -254,16 +286,25 @@ impl Binder<'_> {
 
 /// The rows of a query with the types of other columns.
 fn cast_rows(query: BoundQuery, columns: &[Output]) -> Relation {
-    let same = query.columns.iter().zip(columns).all(|(from, to)| from.kind.same(&to.kind));
+    let same = query
+        .columns
+        .iter()
+        .zip(columns)
+        .all(|(from, to)| from.kind.same(&to.kind));
     if same {
         return query.relation;
     }
-    let casts = query.columns.iter().zip(columns).enumerate().map(|(place, (from, to))| Expr::Cast {
-        value: Box::new(Expr::column(place)),
-        from: from.kind.clone(),
-        to: to.kind.clone(),
-        limit: None,
-    });
+    let casts = query
+        .columns
+        .iter()
+        .zip(columns)
+        .enumerate()
+        .map(|(place, (from, to))| Expr::Cast {
+            value: Box::new(Expr::column(place)),
+            from: from.kind.clone(),
+            to: to.kind.clone(),
+            limit: None,
+        });
     let casts = casts.collect();
     Relation::Project(Box::new(query.relation), casts)
 }
@@ -286,7 +327,10 @@ pub(super) fn ordinal(expr: &ast::Expr, columns: usize) -> Result<Option<usize>>
         return Ok(None);
     };
     let number: Option<usize> = text.parse().ok();
-    match number.and_then(|number| number.checked_sub(1)).filter(|place| *place < columns) {
+    match number
+        .and_then(|number| number.checked_sub(1))
+        .filter(|place| *place < columns)
+    {
         Some(place) => Ok(Some(place)),
         None => Err(invalid(format!("Column number item is out of range: {text}")).at(expr)),
     }

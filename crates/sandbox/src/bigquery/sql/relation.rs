@@ -147,7 +147,11 @@ impl Relation {
     ) -> Result<Rows<'a>> {
         match self {
             Relation::One => Ok(vec![Cow::Owned(Vec::new())]),
-            Relation::Table { name, width, arrays } => scan(env, name, *width, arrays),
+            Relation::Table {
+                name,
+                width,
+                arrays,
+            } => scan(env, name, *width, arrays),
             Relation::Once(inner, cache) => {
                 if let Some(rows) = cache.0.get() {
                     return Ok(borrowed(rows));
@@ -174,7 +178,9 @@ impl Relation {
             Relation::Lookup(lookup) => lookup.run(env, outer),
             Relation::Project(input, exprs) => {
                 let rows = input.run(env, outer)?;
-                let rows = rows.iter().map(|row| values(exprs, &Frame::new(row, outer), env));
+                let rows = rows
+                    .iter()
+                    .map(|row| values(exprs, &Frame::new(row, outer), env));
                 rows.map(|row| row.map(Cow::Owned)).collect()
             }
             Relation::Aggregate { input, keys, calls } => {
@@ -200,7 +206,11 @@ impl Relation {
                 });
                 Ok(rows.collect())
             }
-            Relation::Limit { input, limit, offset } => {
+            Relation::Limit {
+                input,
+                limit,
+                offset,
+            } => {
                 let rows = input.run(env, outer)?;
                 Ok(rows.into_iter().skip(*offset).take(*limit).collect())
             }
@@ -224,7 +234,14 @@ impl Relation {
     }
 
     fn unnest<'a>(&'a self, env: &Env<'a>, outer: Option<&'a Frame<'a>>) -> Result<Rows<'a>> {
-        let Relation::Unnest { input, array, width, with_offset, keeps_empty } = self else {
+        let Relation::Unnest {
+            input,
+            array,
+            width,
+            with_offset,
+            keeps_empty,
+        } = self
+        else {
             return Ok(Vec::new());
         };
         let mut rows: Rows<'a> = Vec::new();
@@ -252,17 +269,18 @@ impl Relation {
 }
 
 fn borrowed<'a>(rows: &'a Rc<Vec<Vec<Value>>>) -> Rows<'a> {
-    rows.iter().map(|row| Cow::Borrowed(row.as_slice())).collect()
+    rows.iter()
+        .map(|row| Cow::Borrowed(row.as_slice()))
+        .collect()
 }
 
-fn scan<'a>(
-    env: &Env<'a>,
-    name: &TableName,
-    width: usize,
-    arrays: &[usize],
-) -> Result<Rows<'a>> {
+fn scan<'a>(env: &Env<'a>, name: &TableName, width: usize, arrays: &[usize]) -> Result<Rows<'a>> {
     let table = env.tables.get(name).ok_or_else(|| missing(name))?;
-    Ok(full_rows(table.rows.iter().map(|row| row.values.as_slice()), width, arrays))
+    Ok(full_rows(
+        table.rows.iter().map(|row| row.values.as_slice()),
+        width,
+        arrays,
+    ))
 }
 
 /// Rows of a table with the columns that are younger than they are.
@@ -325,7 +343,11 @@ fn aggregate<'a>(
             let values = keys.iter().map(|key| key.eval(&frame, env));
             let key = Key(values.collect::<Result<_>>()?);
             let next = found.len();
-            let values = key.0.iter().map(|value| value.clone().into_owned()).collect();
+            let values = key
+                .0
+                .iter()
+                .map(|value| value.clone().into_owned())
+                .collect();
             let place = *groups.entry(key).or_insert(next);
             if place == next {
                 found.push((values, begin()));
@@ -355,7 +377,9 @@ fn sort<'a>(
     for row in rows {
         let frame = Frame::new(&row, outer);
         let key = keys.iter().map(|key| key.expr.eval(&frame, env));
-        let key: Vec<Value> = key.map(|key| key.map(Cow::into_owned)).collect::<Result<_>>()?;
+        let key: Vec<Value> = key
+            .map(|key| key.map(Cow::into_owned))
+            .collect::<Result<_>>()?;
         keyed.push((key, row));
     }
     keyed.sort_by(|left, right| compare_keys(&left.0, &right.0, keys));
@@ -411,7 +435,10 @@ impl Lookup {
             return Ok(Vec::new());
         }
         let found = index.places.get(&wanted);
-        let rows = found.into_iter().flatten().filter_map(|place| index.rows.get(*place));
+        let rows = found
+            .into_iter()
+            .flatten()
+            .filter_map(|place| index.rows.get(*place));
         Ok(rows.map(|row| Cow::Borrowed(row.as_slice())).collect())
     }
 

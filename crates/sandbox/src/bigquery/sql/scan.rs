@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::bind::Binder;
-use super::calendar::{DAY, HOUR, truncate, Part};
+use super::calendar::{DAY, HOUR, Part, truncate};
 use super::compare::order;
 use super::expr::{Comparison, Expr, Place};
-use crate::bigquery::table::{Partitioning, Table, TableName, TimeUnit, Type, Column};
+use crate::bigquery::table::{Column, Partitioning, Table, TableName, TimeUnit, Type};
 use crate::bigquery::value::Value;
 
 /// One use of a table in a statement.
@@ -41,8 +41,18 @@ impl Binder<'_> {
                 continue;
             };
             let (place, comparison, value) = match (&**left, &**right) {
-                (Expr::Column(Place { depth: 0, index, .. }), value) => (*index, *comparison, value),
-                (value, Expr::Column(Place { depth: 0, index, .. })) => (*index, turned(*comparison), value),
+                (
+                    Expr::Column(Place {
+                        depth: 0, index, ..
+                    }),
+                    value,
+                ) => (*index, *comparison, value),
+                (
+                    value,
+                    Expr::Column(Place {
+                        depth: 0, index, ..
+                    }),
+                ) => (*index, turned(*comparison), value),
                 _ => continue,
             };
             let (Some(Some((scan, column))), Some(value)) =
@@ -67,7 +77,10 @@ impl Binder<'_> {
                     used.map(|(_, column)| *column).collect()
                 }
             };
-            let rows = table.rows.iter().filter(|row| may_hold(table, &row.values, &scan.bounds));
+            let rows = table
+                .rows
+                .iter()
+                .filter(|row| may_hold(table, &row.values, &scan.bounds));
             let rows = rows.map(|row| {
                 let sizes = columns.iter().map(|column| match row.values.get(*column) {
                     Some(value) => size(value),
@@ -98,10 +111,15 @@ fn may_hold(table: &Table, row: &[Value], bounds: &[(usize, Comparison, Value)])
             let place = column.as_ref().and_then(|column| table.position(column));
             place.map(|place| (place, Some(*unit)))
         }
-        Some(Partitioning::Range { column, .. }) => table.position(column).map(|place| (place, None)),
+        Some(Partitioning::Range { column, .. }) => {
+            table.position(column).map(|place| (place, None))
+        }
         None => None,
     };
-    let clustered = table.clustering.first().and_then(|column| table.position(column));
+    let clustered = table
+        .clustering
+        .first()
+        .and_then(|column| table.position(column));
     bounds.iter().all(|(column, comparison, bound)| {
         let value = row.get(*column).unwrap_or(&Value::Null);
         if let Some((place, unit)) = partitioned
@@ -151,8 +169,9 @@ fn partition(value: &Value, unit: TimeUnit) -> Value {
     match value {
         Value::Timestamp(micros) => begin(*micros).map_or(Value::Null, Value::Timestamp),
         Value::DateTime(micros) => begin(*micros).map_or(Value::Null, Value::DateTime),
-        Value::Date(days) => begin(i64::from(*days) * DAY)
-            .map_or(Value::Null, |micros| super::cast::date(micros.div_euclid(DAY))),
+        Value::Date(days) => begin(i64::from(*days) * DAY).map_or(Value::Null, |micros| {
+            super::cast::date(micros.div_euclid(DAY))
+        }),
         other => other.clone(),
     }
 }

@@ -13,7 +13,9 @@ use crate::bigquery::table::{Column, Mode, Type};
 /// The type of expressions that a written type means, and whether it came with limits.
 pub(super) fn kind_of(written: &DataType) -> Result<(Kind, bool)> {
     if *written == DataType::Array(ArrayElemTypeDef::None) {
-        return Err(invalid("Syntax error: ARRAY needs the type of its elements"));
+        return Err(invalid(
+            "Syntax error: ARRAY needs the type of its elements",
+        ));
     }
     let column = column_of("value", written)?;
     let limited = column.digits.is_some() || column.max_length.is_some();
@@ -95,7 +97,9 @@ fn digits(info: ExactNumberInfo, whole: i64, most: i64, name: &str) -> Result<Op
     };
     let precision = i64::try_from(precision).unwrap_or(i64::MAX);
     if !(0..=most).contains(&scale) {
-        return Err(invalid(format!("In {name}(P, S), S must be between 0 and {most}")));
+        return Err(invalid(format!(
+            "In {name}(P, S), S must be between 0 and {most}"
+        )));
     }
     if precision < scale.max(1) || precision > whole + scale {
         return Err(invalid(format!(
@@ -116,7 +120,9 @@ pub(super) fn column_of_definition(definition: &ColumnDef) -> Result<(Column, bo
     for option in &definition.options {
         match &option.option {
             ColumnOption::NotNull if column.mode == Mode::Repeated => {
-                return Err(invalid(format!("NOT NULL cannot be applied to ARRAY field {name}")));
+                return Err(invalid(format!(
+                    "NOT NULL cannot be applied to ARRAY field {name}"
+                )));
             }
             ColumnOption::NotNull => column.mode = Mode::Required,
             ColumnOption::PrimaryKey(key) => {
@@ -137,7 +143,9 @@ pub(super) fn check_not_enforced(
     if characteristics.is_some_and(|given| given.enforced == Some(false)) {
         return Ok(());
     }
-    Err(invalid("Enforced PRIMARY KEY constraints are not supported; use NOT ENFORCED"))
+    Err(invalid(
+        "Enforced PRIMARY KEY constraints are not supported; use NOT ENFORCED",
+    ))
 }
 
 /// Refuses a name that no column may have. Names of other alphabets are allowed by the service in part.
@@ -147,7 +155,14 @@ pub(super) fn check_column_name(name: &str) -> Result<()> {
         return Err(unsupported("flexible column names"));
     }
     let upper = name.to_ascii_uppercase();
-    let reserved = ["_TABLE_", "_FILE_", "_PARTITION", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER"];
+    let reserved = [
+        "_TABLE_",
+        "_FILE_",
+        "_PARTITION",
+        "_ROW_TIMESTAMP",
+        "__ROOT__",
+        "_COLIDENTIFIER",
+    ];
     let bad = name.is_empty() || name.len() > 300 || reserved.iter().any(|r| upper.starts_with(r));
     if bad {
         return Err(invalid(format!("Invalid field name \"{name}\"")));
@@ -160,7 +175,9 @@ pub(super) fn description(options: &[SqlOption]) -> Result<Option<String>> {
     let mut found = None;
     for option in options {
         match option {
-            SqlOption::KeyValue { key, value } if key.to_string().eq_ignore_ascii_case("description") => {
+            SqlOption::KeyValue { key, value }
+                if key.to_string().eq_ignore_ascii_case("description") =>
+            {
                 found = text_of(value)?;
             }
             other => return Err(unsupported(format!("the option {other}"))),

@@ -37,8 +37,11 @@ pub(super) struct ScopeColumn {
 impl Scope {
     /// The places of the columns of an alias.
     pub(super) fn of_table(&self, alias: &str) -> Vec<usize> {
-        let of = |column: &ScopeColumn| column.table.as_deref().is_some_and(|t| same_name(t, alias));
-        (0..self.columns.len()).filter(|place| of(&self.columns[*place])).collect()
+        let of =
+            |column: &ScopeColumn| column.table.as_deref().is_some_and(|t| same_name(t, alias));
+        (0..self.columns.len())
+            .filter(|place| of(&self.columns[*place]))
+            .collect()
     }
 }
 
@@ -56,7 +59,10 @@ impl Binder<'_> {
             }
         }
         let upper = name.value.to_ascii_uppercase();
-        if upper.starts_with("_PARTITION") || upper.starts_with("_CHANGE_") || upper.starts_with("@@") {
+        if upper.starts_with("_PARTITION")
+            || upper.starts_with("_CHANGE_")
+            || upper.starts_with("@@")
+        {
             return Err(unsupported(format!("the name {}", name.value)).at_name(name));
         }
         Err(invalid(format!("Unrecognized name: {}", name.value)).at_name(name))
@@ -64,8 +70,14 @@ impl Binder<'_> {
 
     /// The column of the SELECT that a name stands for, where such names count.
     fn alias(&mut self, name: &str) -> Option<Typed> {
-        let aliases = self.aliases.last().filter(|aliases| aliases.level == self.scopes.len())?;
-        let found = aliases.columns.iter().find(|(alias, _, _)| same_name(alias, name))?;
+        let aliases = self
+            .aliases
+            .last()
+            .filter(|aliases| aliases.level == self.scopes.len())?;
+        let found = aliases
+            .columns
+            .iter()
+            .find(|(alias, _, _)| same_name(alias, name))?;
         self.touched.extend(found.2.iter().copied());
         Some(found.1.clone())
     }
@@ -82,13 +94,16 @@ impl Binder<'_> {
         }
         let scope = self.scope(depth);
         let named = |column: &ScopeColumn| !column.hidden && same_name(&column.name, &name.value);
-        let found: Vec<usize> =
-            (0..scope.columns.len()).filter(|place| named(&scope.columns[*place])).collect();
+        let found: Vec<usize> = (0..scope.columns.len())
+            .filter(|place| named(&scope.columns[*place]))
+            .collect();
         match found.as_slice() {
             [place] => return Ok(Some(self.column(depth, *place, name))),
             [] => {}
             _ => {
-                return Err(invalid(format!("Column name {} is ambiguous", name.value)).at_name(name));
+                return Err(
+                    invalid(format!("Column name {} is ambiguous", name.value)).at_name(name)
+                );
             }
         }
         let of_table = scope.of_table(&name.value);
@@ -133,7 +148,11 @@ impl Binder<'_> {
         self.touched.extend(column.origins.iter().copied());
         self.lowest = self.lowest.min(position);
         let label = Label(Rc::from(name.value.as_str()), name.span);
-        let place = Place { depth, index, label };
+        let place = Place {
+            depth,
+            index,
+            label,
+        };
         Typed::new(Expr::Column(place), column.kind.clone())
     }
 
@@ -148,9 +167,7 @@ impl Binder<'_> {
             let is_row = matches!(places.as_slice(), [place] if scope.columns[*place].is_row);
             let [second, fields @ ..] = rest else { break };
             if !places.is_empty() && !is_row {
-                let named = |place: &&usize| {
-                    same_name(&scope.columns[**place].name, &second.value)
-                };
+                let named = |place: &&usize| same_name(&scope.columns[**place].name, &second.value);
                 let Some(place) = places.iter().find(named).copied() else {
                     return Err(invalid(format!(
                         "Name {} not found inside {}",
@@ -159,14 +176,19 @@ impl Binder<'_> {
                     .at_name(second));
                 };
                 let column = self.column(depth, place, second);
-                return fields.iter().try_fold(column, |value, field| self.field(value, field));
+                return fields
+                    .iter()
+                    .try_fold(column, |value, field| self.field(value, field));
             }
             if let Some(value) = self.resolve_in(depth, first)? {
-                return rest.iter().try_fold(value, |value, field| self.field(value, field));
+                return rest
+                    .iter()
+                    .try_fold(value, |value, field| self.field(value, field));
             }
         }
         let value = self.resolve(first)?;
-        rest.iter().try_fold(value, |value, field| self.field(value, field))
+        rest.iter()
+            .try_fold(value, |value, field| self.field(value, field))
     }
 
     /// A field of a STRUCT.
@@ -194,7 +216,8 @@ fn field_place(kind: &Kind, name: &str) -> Option<usize> {
     let Kind::Struct(fields) = kind else {
         return None;
     };
-    let named = |field: &super::kind::Field| field.name.as_deref().is_some_and(|n| same_name(n, name));
+    let named =
+        |field: &super::kind::Field| field.name.as_deref().is_some_and(|n| same_name(n, name));
     fields.iter().position(named)
 }
 

@@ -1,6 +1,9 @@
 //! One SELECT: its list, its conditions, its groups and windows, in the order in which they count.
 
-use sqlparser::ast::{self, Distinct, GroupByExpr, NamedWindowExpr, SelectItem, SelectItemQualifiedWildcardKind, ValueTableMode};
+use sqlparser::ast::{
+    self, Distinct, GroupByExpr, NamedWindowExpr, SelectItem, SelectItemQualifiedWildcardKind,
+    ValueTableMode,
+};
 
 use super::aggregate::AggregateCall;
 use super::bind::{Aliases, Binder, Typed};
@@ -33,7 +36,10 @@ impl Parts {
     fn exprs(&mut self) -> impl Iterator<Item = &mut Expr> {
         let items = self.items.iter_mut().map(|item| &mut item.value.expr);
         let order = self.order.iter_mut().map(|key| &mut key.expr);
-        items.chain(&mut self.having).chain(&mut self.qualify).chain(order)
+        items
+            .chain(&mut self.having)
+            .chain(&mut self.qualify)
+            .chain(order)
     }
 }
 
@@ -64,8 +70,12 @@ impl Binder<'_> {
     ) -> Result<BoundQuery> {
         for window in &select.named_window {
             match &window.1 {
-                NamedWindowExpr::WindowSpec(spec) => self.windows.push((window.0.value.clone(), spec.clone())),
-                NamedWindowExpr::NamedWindow(_) => return Err(unsupported("a window that is another's name")),
+                NamedWindowExpr::WindowSpec(spec) => {
+                    self.windows.push((window.0.value.clone(), spec.clone()))
+                }
+                NamedWindowExpr::NamedWindow(_) => {
+                    return Err(unsupported("a window that is another's name"));
+                }
             }
         }
         if let Some(condition) = &select.selection {
@@ -99,13 +109,18 @@ impl Binder<'_> {
         if aggregated {
             relation = aggregate(relation, keys.unwrap_or_default(), &mut parts, &mut width)?;
         } else if let Some(having) = &select.having {
-            return Err(invalid("The HAVING clause requires GROUP BY or aggregation to be present").at(having));
+            return Err(invalid(
+                "The HAVING clause requires GROUP BY or aggregation to be present",
+            )
+            .at(having));
         }
         relation = relation.filter(parts.having.take());
         if let Some(qualify) = &select.qualify
             && !parts.exprs().any(|expr| has(expr, is_window))
         {
-            return Err(invalid("The QUALIFY clause requires analytic function to be present").at(qualify));
+            return Err(
+                invalid("The QUALIFY clause requires analytic function to be present").at(qualify),
+            );
         }
         relation = windows(relation, &mut parts, width)?;
         relation = relation.filter(parts.qualify.take());
@@ -116,10 +131,14 @@ impl Binder<'_> {
     pub(super) fn row_condition(&mut self, condition: &ast::Expr, clause: &str) -> Result<Expr> {
         let bound = self.condition(condition, clause)?;
         if has(&bound, is_aggregate) {
-            return Err(invalid(format!("Aggregate function not allowed in {clause}")).at(condition));
+            return Err(
+                invalid(format!("Aggregate function not allowed in {clause}")).at(condition),
+            );
         }
         if has(&bound, is_window) {
-            return Err(invalid(format!("Analytic function not allowed in {clause}")).at(condition));
+            return Err(
+                invalid(format!("Analytic function not allowed in {clause}")).at(condition),
+            );
         }
         Ok(bound)
     }
@@ -131,11 +150,17 @@ impl Binder<'_> {
                 SelectItem::UnnamedExpr(expr) => {
                     let name = match expr {
                         ast::Expr::Identifier(name) => Some(name.value.clone()),
-                        ast::Expr::CompoundIdentifier(path) => path.last().map(|name| name.value.clone()),
-                        ast::Expr::CompoundFieldAccess { access_chain, .. } => match access_chain.last() {
-                            Some(ast::AccessExpr::Dot(ast::Expr::Identifier(name))) => Some(name.value.clone()),
-                            _ => None,
-                        },
+                        ast::Expr::CompoundIdentifier(path) => {
+                            path.last().map(|name| name.value.clone())
+                        }
+                        ast::Expr::CompoundFieldAccess { access_chain, .. } => {
+                            match access_chain.last() {
+                                Some(ast::AccessExpr::Dot(ast::Expr::Identifier(name))) => {
+                                    Some(name.value.clone())
+                                }
+                                _ => None,
+                            }
+                        }
                         _ => None,
                     };
                     let name = name.filter(|name| !name.starts_with('@'));
@@ -164,9 +189,12 @@ impl Binder<'_> {
         let origins = std::mem::replace(&mut self.touched, before);
         let value = value?;
         let stored = match &value.expr {
-            Expr::Column(Place { depth: 0, index, .. }) => {
-                self.scopes.last().and_then(|scope| scope.columns[*index].stored)
-            }
+            Expr::Column(Place {
+                depth: 0, index, ..
+            }) => self
+                .scopes
+                .last()
+                .and_then(|scope| scope.columns[*index].stored),
             _ => None,
         };
         Ok(Item {
@@ -185,7 +213,9 @@ impl Binder<'_> {
     ) -> Result<Vec<Item>> {
         let scope = self.scopes.last().cloned().unwrap_or_default();
         let places: Vec<usize> = match of {
-            None => (0..scope.columns.len()).filter(|place| !scope.columns[*place].hidden).collect(),
+            None => (0..scope.columns.len())
+                .filter(|place| !scope.columns[*place].hidden)
+                .collect(),
             Some(SelectItemQualifiedWildcardKind::ObjectName(name)) if name.0.len() == 1 => {
                 let name = name.to_string();
                 let name = name.trim_matches('`');
@@ -196,7 +226,11 @@ impl Binder<'_> {
                 places
             }
             Some(SelectItemQualifiedWildcardKind::ObjectName(name)) => {
-                let path = name.0.iter().filter_map(|part| part.as_ident().cloned()).collect();
+                let path = name
+                    .0
+                    .iter()
+                    .filter_map(|part| part.as_ident().cloned())
+                    .collect();
                 return self.star_of_struct(&ast::Expr::CompoundIdentifier(path));
             }
             Some(SelectItemQualifiedWildcardKind::Expr(expr)) => return self.star_of_struct(expr),
@@ -226,9 +260,7 @@ impl Binder<'_> {
         let item = self.item(expr, None)?;
         match &item.value.kind {
             Kind::Struct(fields) => Ok(fields_of(&item, fields)),
-            other => {
-                Err(invalid(format!("Dot-star is not supported for type {other}")).at(expr))
-            }
+            other => Err(invalid(format!("Dot-star is not supported for type {other}")).at(expr)),
         }
     }
 
@@ -237,7 +269,10 @@ impl Binder<'_> {
         mut items: Vec<Item>,
         options: &ast::WildcardAdditionalOptions,
     ) -> Result<Vec<Item>> {
-        if options.opt_ilike.is_some() || options.opt_exclude.is_some() || options.opt_rename.is_some() {
+        if options.opt_ilike.is_some()
+            || options.opt_exclude.is_some()
+            || options.opt_rename.is_some()
+        {
             return Err(invalid("Syntax error: Unexpected keyword after *"));
         }
         if let Some(except) = &options.opt_except {
@@ -253,7 +288,11 @@ impl Binder<'_> {
                 }
             }
         }
-        for element in options.opt_replace.iter().flat_map(|replace| &replace.items) {
+        for element in options
+            .opt_replace
+            .iter()
+            .flat_map(|replace| &replace.items)
+        {
             let name = &element.column_name;
             let Some(place) = items.iter().position(|item| named(item, &name.value)) else {
                 return Err(invalid(format!(
@@ -287,7 +326,11 @@ impl Binder<'_> {
                 return Err(invalid("Aggregate functions are not allowed in GROUP BY").at(expr));
             }
             if !key.kind.has_equality() {
-                return Err(invalid(format!("Grouping by expressions of type {} is not allowed", key.kind)).at(expr));
+                return Err(invalid(format!(
+                    "Grouping by expressions of type {} is not allowed",
+                    key.kind
+                ))
+                .at(expr));
             }
             keys.push(key.expr);
         }
@@ -310,7 +353,9 @@ impl Binder<'_> {
 }
 
 fn named(item: &Item, name: &str) -> bool {
-    item.name.as_deref().is_some_and(|known| same_name(known, name))
+    item.name
+        .as_deref()
+        .is_some_and(|known| same_name(known, name))
 }
 
 fn column_expr(scope: &Scope, index: usize) -> Expr {
@@ -432,7 +477,9 @@ fn windows(input: Relation, parts: &mut Parts, width: usize) -> Result<Relation>
                 return Ok(None);
             };
             if call.parts().iter().any(|part| has(part, is_window)) {
-                return Err(invalid("Analytic function cannot be an argument of another analytic function"));
+                return Err(invalid(
+                    "Analytic function cannot be an argument of another analytic function",
+                ));
             }
             let place = calls.iter().position(|known| *known == **call);
             let place = place.unwrap_or_else(|| {
@@ -456,18 +503,27 @@ fn finish(input: Relation, parts: Parts, select: &ast::Select) -> Result<BoundQu
         Some(Distinct::On(_)) => return Err(invalid("Syntax error: Unexpected keyword ON")),
     };
     let mode = select.value_table_mode;
-    if matches!(mode, Some(ValueTableMode::DistinctAsStruct | ValueTableMode::DistinctAsValue)) {
+    if matches!(
+        mode,
+        Some(ValueTableMode::DistinctAsStruct | ValueTableMode::DistinctAsValue)
+    ) {
         return Err(unsupported("SELECT DISTINCT AS"));
     }
     let width = parts.items.len();
-    let mut exprs: Vec<Expr> = parts.items.iter().map(|item| item.value.expr.clone()).collect();
+    let mut exprs: Vec<Expr> = parts
+        .items
+        .iter()
+        .map(|item| item.value.expr.clone())
+        .collect();
     let mut order = Vec::new();
     for key in &parts.order {
         let known = exprs.iter().take(width).position(|expr| *expr == key.expr);
         let place = match known {
             Some(place) => place,
             None if distinct => {
-                return Err(invalid("ORDER BY clause expression references a column which is not visible after SELECT DISTINCT"));
+                return Err(invalid(
+                    "ORDER BY clause expression references a column which is not visible after SELECT DISTINCT",
+                ));
             }
             None => {
                 exprs.push(key.expr.clone());
@@ -479,9 +535,15 @@ fn finish(input: Relation, parts: Parts, select: &ast::Select) -> Result<BoundQu
     let wide = exprs.len() > width;
     let mut relation = Relation::Project(Box::new(input), exprs);
     if distinct {
-        let bad = parts.items.iter().find(|item| !item.value.kind.has_equality());
+        let bad = parts
+            .items
+            .iter()
+            .find(|item| !item.value.kind.has_equality());
         if let Some(item) = bad {
-            return Err(invalid(format!("Column of type {} cannot be used in SELECT DISTINCT", item.value.kind)));
+            return Err(invalid(format!(
+                "Column of type {} cannot be used in SELECT DISTINCT",
+                item.value.kind
+            )));
         }
         relation = Relation::Distinct(Box::new(relation));
     }
@@ -516,13 +578,18 @@ fn finish(input: Relation, parts: Parts, select: &ast::Select) -> Result<BoundQu
             is_row: true,
             correlated: false,
         }),
-        Some(_) => Err(invalid("SELECT AS VALUE query must have exactly one column")),
+        Some(_) => Err(invalid(
+            "SELECT AS VALUE query must have exactly one column",
+        )),
     }
 }
 
 fn as_struct(relation: Relation, columns: Vec<Output>) -> BoundQuery {
     let whole = Expr::Struct((0..columns.len()).map(Expr::column).collect());
-    let origins = columns.iter().flat_map(|column| column.origins.iter().copied()).collect();
+    let origins = columns
+        .iter()
+        .flat_map(|column| column.origins.iter().copied())
+        .collect();
     let fields = columns.into_iter().map(|column| Field {
         name: column.name,
         kind: column.kind,

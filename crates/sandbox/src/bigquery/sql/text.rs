@@ -69,30 +69,54 @@ pub(super) fn position(values: &Values<'_>) -> Result<Value> {
 /// SUBSTR: a place counts from one, or from the end if it is negative.
 pub(super) fn substring(values: &Values<'_>) -> Result<Value> {
     let place = number(values, 1).unwrap_or(1);
-    let count = if values.len() > 2 { number(values, 2) } else { None };
+    let count = if values.len() > 2 {
+        number(values, 2)
+    } else {
+        None
+    };
     if count.is_some_and(|count| count < 0) {
         return Err(invalid("Third argument in SUBSTR() cannot be negative"));
     }
-    let count = count.map_or(usize::MAX, |count| usize::try_from(count).unwrap_or(usize::MAX));
+    let count = count.map_or(usize::MAX, |count| {
+        usize::try_from(count).unwrap_or(usize::MAX)
+    });
     let start = |length: usize| {
         let length = i64::try_from(length).unwrap_or(i64::MAX);
-        let start = if place > 0 { place - 1 } else if place < 0 { (length + place).max(0) } else { 0 };
+        let start = if place > 0 {
+            place - 1
+        } else if place < 0 {
+            (length + place).max(0)
+        } else {
+            0
+        };
         usize::try_from(start).unwrap_or(usize::MAX)
     };
     Ok(match values[0].as_ref() {
-        Value::Bytes(bytes) => {
-            Value::Bytes(bytes.iter().skip(start(bytes.len())).take(count).copied().collect())
-        }
+        Value::Bytes(bytes) => Value::Bytes(
+            bytes
+                .iter()
+                .skip(start(bytes.len()))
+                .take(count)
+                .copied()
+                .collect(),
+        ),
         _ => {
             let text = string(values, 0);
-            Value::String(text.chars().skip(start(text.chars().count())).take(count).collect())
+            Value::String(
+                text.chars()
+                    .skip(start(text.chars().count()))
+                    .take(count)
+                    .collect(),
+            )
         }
     })
 }
 
 pub(super) fn left(values: &Values<'_>) -> Result<Value> {
     let count = count(values, 1, "LEFT")?;
-    Ok(Value::String(string(values, 0).chars().take(count).collect()))
+    Ok(Value::String(
+        string(values, 0).chars().take(count).collect(),
+    ))
 }
 
 pub(super) fn right(values: &Values<'_>) -> Result<Value> {
@@ -111,13 +135,17 @@ pub(super) fn repeat(values: &Values<'_>) -> Result<Value> {
     let count = count(values, 1, "REPEAT")?;
     let text = string(values, 0);
     if text.len().saturating_mul(count) > 1 << 20 {
-        return Err(invalid("Output of REPEAT exceeds max allowed output size of 1MB"));
+        return Err(invalid(
+            "Output of REPEAT exceeds max allowed output size of 1MB",
+        ));
     }
     Ok(Value::String(text.repeat(count)))
 }
 
 pub(super) fn starts_with(values: &Values<'_>) -> Result<Value> {
-    Ok(Value::Bool(string(values, 0).starts_with(string(values, 1))))
+    Ok(Value::Bool(
+        string(values, 0).starts_with(string(values, 1)),
+    ))
 }
 
 pub(super) fn ends_with(values: &Values<'_>) -> Result<Value> {
@@ -153,25 +181,43 @@ fn is_trimmed(values: &Values<'_>) -> impl Fn(char) -> bool {
 }
 
 pub(super) fn trim(values: &Values<'_>) -> Result<Value> {
-    Ok(Value::String(string(values, 0).trim_matches(is_trimmed(values)).to_owned()))
+    Ok(Value::String(
+        string(values, 0)
+            .trim_matches(is_trimmed(values))
+            .to_owned(),
+    ))
 }
 
 pub(super) fn trim_start(values: &Values<'_>) -> Result<Value> {
-    Ok(Value::String(string(values, 0).trim_start_matches(is_trimmed(values)).to_owned()))
+    Ok(Value::String(
+        string(values, 0)
+            .trim_start_matches(is_trimmed(values))
+            .to_owned(),
+    ))
 }
 
 pub(super) fn trim_end(values: &Values<'_>) -> Result<Value> {
-    Ok(Value::String(string(values, 0).trim_end_matches(is_trimmed(values)).to_owned()))
+    Ok(Value::String(
+        string(values, 0)
+            .trim_end_matches(is_trimmed(values))
+            .to_owned(),
+    ))
 }
 
 pub(super) fn split(values: &Values<'_>) -> Result<Value> {
     let text = string(values, 0);
-    let separator = if values.len() > 1 { string(values, 1) } else { "," };
+    let separator = if values.len() > 1 {
+        string(values, 1)
+    } else {
+        ","
+    };
     let part = |part: &str| Value::String(part.to_owned());
     Ok(Value::Array(if text.is_empty() {
         vec![part("")]
     } else if separator.is_empty() {
-        text.chars().map(|letter| Value::String(letter.to_string())).collect()
+        text.chars()
+            .map(|letter| Value::String(letter.to_string()))
+            .collect()
     } else {
         text.split(separator).map(part).collect()
     }))
@@ -226,7 +272,9 @@ pub(super) fn to_hex(values: &Values<'_>) -> Result<Value> {
     let Value::Bytes(bytes) = values[0].as_ref() else {
         return Ok(Value::Null);
     };
-    Ok(Value::String(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+    Ok(Value::String(
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    ))
 }
 
 pub(super) fn to_base64(values: &Values<'_>) -> Result<Value> {
@@ -245,7 +293,11 @@ pub(super) fn base64(bytes: &[u8]) -> String {
         let group = byte(0) << 16 | byte(1) << 8 | byte(2);
         for place in 0..4 {
             let letter = LETTERS[(group >> (18 - 6 * place) & 63) as usize];
-            text.push(if place > chunk.len() { '=' } else { char::from(letter) });
+            text.push(if place > chunk.len() {
+                '='
+            } else {
+                char::from(letter)
+            });
         }
     }
     text

@@ -67,7 +67,11 @@ impl WindowCall {
             _ => Vec::new(),
         };
         let keys = self.order.iter_mut().map(|key| &mut key.expr);
-        let own = self.arguments.iter_mut().chain(&mut self.partition).chain(keys);
+        let own = self
+            .arguments
+            .iter_mut()
+            .chain(&mut self.partition)
+            .chain(keys);
         own.chain(inner).collect()
     }
 
@@ -86,7 +90,9 @@ impl WindowCall {
             let entry = Entry {
                 place,
                 frame,
-                keys: keys.map(|key| key.map(Cow::into_owned)).collect::<Result<_>>()?,
+                keys: keys
+                    .map(|key| key.map(Cow::into_owned))
+                    .collect::<Result<_>>()?,
             };
             let group = self.partition.iter().map(|part| part.eval(&frame, env));
             let group = Key(group.collect::<Result<_>>()?);
@@ -101,7 +107,9 @@ impl WindowCall {
 
     fn fill(&self, group: &[Entry<'_>], env: &Env<'_>, values: &mut [Value]) -> Result<()> {
         match &self.function {
-            WindowFunction::Aggregate(call) => return self.fill_aggregate(call, group, env, values),
+            WindowFunction::Aggregate(call) => {
+                return self.fill_aggregate(call, group, env, values);
+            }
             WindowFunction::FirstValue | WindowFunction::LastValue => {
                 return self.fill_edge(group, env, values);
             }
@@ -153,10 +161,14 @@ impl WindowCall {
             _ => self
                 .number(1, entry, env)?
                 .filter(|distance| *distance >= 0)
-                .ok_or_else(|| invalid("The offset to the function LAG must not be null or negative"))?,
+                .ok_or_else(|| {
+                    invalid("The offset to the function LAG must not be null or negative")
+                })?,
         };
         let place = int(position) + direction * distance;
-        let other = usize::try_from(place).ok().and_then(|place| group.get(place));
+        let other = usize::try_from(place)
+            .ok()
+            .and_then(|place| group.get(place));
         let value = match (other, self.arguments.get(2)) {
             (Some(other), _) => self.arguments[0].eval(&other.frame, env)?,
             (None, Some(default)) => default.eval(&entry.frame, env)?,
@@ -235,7 +247,12 @@ impl WindowCall {
             Bound::Current(distance) if self.bounds.by_rows => clamp(int(position) + distance),
             Bound::Current(_) => {
                 let before = group.get(..position).unwrap_or_default();
-                position - before.iter().rev().take_while(|other| self.peers(other, entry)).count()
+                position
+                    - before
+                        .iter()
+                        .rev()
+                        .take_while(|other| self.peers(other, entry))
+                        .count()
             }
         };
         let to = match self.bounds.end {
@@ -244,7 +261,11 @@ impl WindowCall {
             Bound::Current(distance) if self.bounds.by_rows => clamp(int(position) + distance + 1),
             Bound::Current(_) => {
                 let after = group.get(position..).unwrap_or_default();
-                position + after.iter().take_while(|other| self.peers(other, entry)).count()
+                position
+                    + after
+                        .iter()
+                        .take_while(|other| self.peers(other, entry))
+                        .count()
             }
         };
         (from, to)
