@@ -3,6 +3,7 @@
 //! `antiphon-sandbox` runs it by itself; tests start it in their own process with [`start`].
 
 mod activity;
+pub mod bigquery;
 mod body;
 mod control;
 mod faults;
