@@ -53,17 +53,41 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    pub(crate) text: String,
-    pub(crate) project: String,
+    #[expect(
+        dead_code,
+        reason = "read once the SQL runner is called in `run_statement`"
+    )]
+    text: String,
+    #[expect(
+        dead_code,
+        reason = "read once the SQL runner is called in `run_statement`"
+    )]
+    project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    pub(crate) parameters: Value,
+    #[expect(
+        dead_code,
+        reason = "read once the SQL runner is called in `run_statement`"
+    )]
+    parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
+}
+
+/// What a statement has to know beside itself.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    dead_code,
+    reason = "read once the SQL runner is called in `run_statement`"
+)]
+struct StatementContext {
+    now_ms: u64,
+    /// Rows that were streamed at this second or later cannot be changed.
+    streaming_since: u64,
 }
 
 /// What a statement did, in the words of this module.
@@ -175,7 +199,11 @@ impl QueryJob {
                 ..Outcome::default()
             });
         }
-        let done = self.run_guarded(bigquery, &mut store, now_ms)?;
+        let context = StatementContext {
+            now_ms,
+            streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
+        };
+        let done = run_statement(self, &mut store, &context)?;
         if let Some(changed) = self.glance.changes.as_ref() {
             store.writes.rows_moved(changed);
         }
@@ -209,51 +237,6 @@ impl QueryJob {
             result: Some(result),
             ..Outcome::default()
         })
-    }
-
-    /// Runs the statement; if rows in the streaming buffer would change, nothing does.
-    fn run_guarded(
-        &self,
-        bigquery: &BigQuery,
-        store: &mut Store,
-        now_ms: u64,
-    ) -> Result<StatementOutcome, ApiError> {
-        let since = (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds);
-        let buffered = |table: &Table| -> Vec<Row> {
-            let fresh = |row: &&Row| row.streamed_at.is_some_and(|time| time >= since);
-            table.rows.iter().filter(fresh).cloned().collect()
-        };
-        let guarded = self
-            .glance
-            .changes
-            .clone()
-            .filter(|_| self.glance.is_mutating());
-        let before = guarded.and_then(|name| {
-            let table = store.table(&name).ok()?;
-            let rows = buffered(table);
-            (!rows.is_empty()).then(|| (name, table.clone(), rows))
-        });
-        let Some((name, table, rows)) = before else {
-            return run_statement(self, store, now_ms);
-        };
-        let done = run_statement(self, store, now_ms);
-        let unchanged = store
-            .table(&name)
-            .is_ok_and(|table| buffered(table) == rows);
-        if done.is_ok() && unchanged {
-            return done;
-        }
-        *store.table_mut(&name)? = table;
-        done?;
-        let statement = match self.glance.verb.as_str() {
-            "MERGE" => "UPDATE/MERGE/DELETE",
-            "TRUNCATE" => "TRUNCATE",
-            _ => "UPDATE or DELETE",
-        };
-        Err(ApiError::invalid_query(format!(
-            "{statement} statement over table {}.{}.{} would affect rows in the streaming buffer, which is not supported",
-            name.project, name.dataset, name.table
-        )))
     }
 
     /// What a table may have against being changed by a statement now.
@@ -372,13 +355,14 @@ fn statistics(statement_type: &str, processed: u64, billed: u64) -> Map<String, 
 
 /// Runs a statement against the store: the one place where the SQL runner is called.
 ///
-/// THE SQL RUNNER GOES HERE: give it `job.text`, the tables of `store`, and `job.project`,
-/// `job.default_dataset`, `job.parameters`, `now_ms` as its context; turn its outcome into a
-/// `StatementOutcome` and its errors into `ApiError::invalid_query`, `not_found` or `duplicate`.
+/// THE SQL RUNNER GOES HERE. It is given `job.text`, the tables of `store`, and `job.project`,
+/// `job.default_dataset`, `job.parameters` and the context; its outcome becomes a `StatementOutcome`,
+/// its errors `ApiError::invalid_query`, `not_found`, `duplicate` or `not_simulated`. It changes nothing
+/// when it fails.
 fn run_statement(
     job: &QueryJob,
     _store: &mut Store,
-    _now_ms: u64,
+    _context: &StatementContext,
 ) -> Result<StatementOutcome, ApiError> {
     Err(ApiError::not_simulated(format!(
         "{} statements",

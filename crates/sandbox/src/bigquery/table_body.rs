@@ -219,9 +219,12 @@ pub(crate) fn summary(name: &TableName, table: &Table) -> Value {
         "kind": "bigquery#table",
         "id": name.to_string(),
         "tableReference": reference(name),
-        "type": "TABLE",
+        "type": if table.view.is_some() { "VIEW" } else { "TABLE" },
         "creationTime": table.record.created_ms.to_string(),
     });
+    if let Some(query) = &table.view {
+        body["view"] = json!({"query": query, "useLegacySql": false});
+    }
     if let Some(friendly_name) = &table.record.friendly_name {
         body["friendlyName"] = json!(friendly_name);
     }
