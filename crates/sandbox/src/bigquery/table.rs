@@ -103,6 +103,8 @@ pub(crate) enum TimeUnit {
 /// Times and the number of the last change, kept by the store.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Record {
+    /// Tells a table from one of the same name that was there before.
+    pub(crate) id: u64,
     pub(crate) created_ms: u64,
     pub(crate) modified_ms: u64,
     /// Grows with each change of the metadata; the etag is made from it.

@@ -34,7 +34,7 @@ fn merge_updates_inserts_and_deletes() {
         (1, 1, 1)
     );
     assert_eq!(outcome.statement_kind, "MERGE");
-    assert_eq!(outcome.affected_table, Some(TableName::new("p", "d", "t")));
+    assert_eq!(outcome.affected_tables, [TableName::new("p", "d", "t")]);
     assert_eq!(shelf.rows(ALL), ["1|uno|1.56", "3|three|3", "4|cuatro|4"]);
 }
 
