@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::compare::Comparison;
 use super::compare::{Key, has_null};
 use super::error::Result;
-use super::expr::{Comparison, Env, Expr, Frame};
+use super::expr::{Env, Expr, Frame};
 use crate::bigquery::value::Value;
 use std::borrow::Cow;
 
