@@ -202,6 +202,11 @@ impl<W: Writer> Intake<W> {
     }
 
     fn state(&mut self, value: &str) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].ends_at_state() {
+                self.seal(slot);
+            }
+        }
         self.records_before_state = self.numbers;
         let mut ledger = self.shared.ledger();
         ledger.state(self.numbers, value);
@@ -225,11 +230,36 @@ impl<W: Writer> Intake<W> {
         }
     }
 
-    /// The input has ended: versions that were remembered take effect.
-    pub(super) fn end_versions(&mut self) {
+    /// The input has ended: versions that were remembered take effect, and those that records without
+    /// a version were given.
+    pub(super) fn end_versions(&mut self) -> Result<()> {
+        let mut unfinished = None;
         for slot in 0..self.slots.len() {
             let decision = self.slots[slot].versions.end(self.records_before_state);
             self.decide(slot, decision);
+            let Some(number) = self.slots[slot].implied.take() else {
+                continue;
+            };
+            match self.slots[slot]
+                .versions
+                .end_implied(self.records_before_state)
+            {
+                Some((version, rows)) => self.outbox.push_back(Event::Activate {
+                    slot,
+                    number,
+                    version,
+                    rows,
+                }),
+                None => unfinished = unfinished.or(Some(slot)),
+            }
+        }
+        match unfinished {
+            None => Ok(()),
+            Some(slot) => Err(Error::protocol(format!(
+                "the rows of stream `{}` do not replace those of before: no STATE follows the last record",
+                self.slots[slot].handle.name()
+            ))
+            .with_hint("the tap may have died; one that ended well writes a STATE at its end")),
         }
     }
 
@@ -249,26 +279,32 @@ impl<W: Writer> Intake<W> {
                     "a version takes no effect: no STATE follows its last record, the tap may have died"
                 );
             }
-            Decision::Incomplete { refused } => {
+            // Its rows are nowhere else: what was refused stands in the rejects file.
+            Decision::Incomplete { version, rows, .. } if self.slots[slot].replaces() => {
+                self.activate(slot, version, rows);
+            }
+            Decision::Incomplete { refused, .. } => {
                 tracing::warn!(
                     stream,
                     refused,
                     "a version takes no effect, since some of its records were rejected"
                 );
             }
-            Decision::Activate { version, rows } => {
-                self.seal(slot);
-                let number = self.numbers;
-                self.numbers += 1;
-                self.shared.ledger().enter(number);
-                self.outbox.push_back(Event::Activate {
-                    slot,
-                    number,
-                    version,
-                    rows,
-                });
-            }
+            Decision::Activate { version, rows } => self.activate(slot, version, rows),
         }
+    }
+
+    fn activate(&mut self, slot: usize, version: i64, rows: u64) {
+        self.seal(slot);
+        let number = self.numbers;
+        self.numbers += 1;
+        self.shared.ledger().enter(number);
+        self.outbox.push_back(Event::Activate {
+            slot,
+            number,
+            version,
+            rows,
+        });
     }
 
     fn slot(&self, name: &str) -> Option<usize> {

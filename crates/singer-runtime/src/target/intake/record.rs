@@ -140,16 +140,17 @@ impl<W: Writer> Intake<W> {
         if self.slots[index].open.is_none() {
             self.begin(index, number);
         }
+        let version = record.version.or_else(|| self.implied_version(index));
         let slot = &mut self.slots[index];
         let Some(open) = &mut slot.open else { return };
         let origin = Origin {
             line: record.line,
-            version: record.version,
+            version,
             attempts: record.attempts,
         };
         let row = open.builder.push(record.text, &self.fields, origin);
         if let Some(columns) = &slot.columns {
-            let message = (record.version, record.time_extracted);
+            let message = (version, record.time_extracted);
             columns.fill(
                 &mut open.builder,
                 row,
@@ -158,7 +159,7 @@ impl<W: Writer> Intake<W> {
                 message,
             );
         }
-        if let Some(version) = record.version {
+        if let Some(version) = version {
             slot.versions.record(version, number);
         }
         let memory = open.builder.memory();
@@ -184,6 +185,7 @@ impl<W: Writer> Intake<W> {
         slot.open = Some(Open {
             builder: Builder::new(
                 Arc::clone(&slot.stream),
+                number,
                 hasher.clone(),
                 key.clone(),
                 self.shared.memory.buffers(),
@@ -197,6 +199,23 @@ impl<W: Writer> Intake<W> {
             },
             memory: 0,
         });
+    }
+
+    /// The version of a record that has none, where the writer wants versions: the run's own. From the
+    /// first such record on, STATEs wait for its activation.
+    fn implied_version(&mut self, index: usize) -> Option<i64> {
+        let slot = &mut self.slots[index];
+        if !slot.replaces() {
+            return None;
+        }
+        let version = self.shared.context.started_at().timestamp_millis();
+        if slot.implied.is_none() {
+            let number = self.numbers;
+            self.numbers += 1;
+            self.shared.ledger().enter(number);
+            slot.implied = Some(number);
+        }
+        Some(version)
     }
 
     /// Ends the open batch of a slot, if there is one.
