@@ -47,16 +47,16 @@ pub(super) async fn find(options: &AuthOptions, net: &Net, context: &Context) ->
     ];
     match options.environment.well_known_file() {
         None => tried.push("the file of `gcloud` (there is no home folder)".to_owned()),
-        Some(path) => {
+        // In a folder that may not be looked into, as containers have, there is no file for us.
+        Some(path) if tokio::fs::metadata(&path).await.is_ok() => {
             let place = format!("the credentials file `{}` of `gcloud`", path.display());
-            match file::read_if_there(&path, &place).await? {
-                Some(text) => return search.read_text(&text, &place),
-                None => tried.push(format!(
-                    "the file of `gcloud`, `{}` (not there)",
-                    path.display()
-                )),
-            }
+            let text = file::read(&path, &place).await?;
+            return search.read_text(&text, &place);
         }
+        Some(path) => tried.push(format!(
+            "the file of `gcloud`, `{}` (not there)",
+            path.display()
+        )),
     }
     match Metadata::probe(&options.environment, net).await? {
         Probe::Found(metadata, project) => Ok(Found {
