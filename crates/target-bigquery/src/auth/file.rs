@@ -10,23 +10,14 @@ use tokio::io::AsyncReadExt as _;
 /// No file of credentials is larger.
 pub(super) const MAX_BYTES: u64 = 1 << 20;
 
-/// The text of a file that must be there; `place` names it in errors.
+/// The text of a file; `place` names it in errors.
 pub(super) async fn read(path: &Path, place: &str) -> Result<String> {
-    let lacking = || Error::config(format!("{place} is not there"));
-    read_if_there(path, place).await?.ok_or_else(lacking)
-}
-
-/// The text of a file; `None` if there is no such file.
-pub(super) async fn read_if_there(path: &Path, place: &str) -> Result<Option<String>> {
     let failed =
         |error: std::io::Error| Error::config(format!("cannot read {place}")).with_source(error);
-    let file = match File::open(path).await {
-        Ok(file) => file,
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(failed(error)),
-    };
+    let file = File::open(path).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Error::config(format!("{place} is not there")),
+        _ => failed(error),
+    })?;
     let mut bytes = Vec::new();
     file.take(MAX_BYTES + 1)
         .read_to_end(&mut bytes)
@@ -37,7 +28,7 @@ pub(super) async fn read_if_there(path: &Path, place: &str) -> Result<Option<Str
             "{place} is larger than {MAX_BYTES} bytes, which no file of credentials is"
         )));
     }
-    String::from_utf8(bytes).map(Some).map_err(|_| {
+    String::from_utf8(bytes).map_err(|_| {
         Error::config(format!("{place} is not UTF-8"))
             .with_hint("a key in P12 form is not taken: create one in JSON form")
     })

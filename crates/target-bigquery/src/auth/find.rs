@@ -25,10 +25,10 @@ pub(super) struct Found {
 pub(super) async fn find(options: &AuthOptions, net: &Net, context: &Context) -> Result<Found> {
     let search = Search { options, net };
     if let Some(source) = &options.credentials {
-        return search.from_setting(source, context).await;
+        return search.read_setting(source, context).await;
     }
     if let Some(path) = &options.credentials_path {
-        return search.from_file(path, "`credentials_path`").await;
+        return search.read_file(path, "`credentials_path`").await;
     }
     if options.anonymous {
         return Ok(Found {
@@ -38,7 +38,7 @@ pub(super) async fn find(options: &AuthOptions, net: &Net, context: &Context) ->
     }
     if let Some(path) = &options.environment.google_application_credentials {
         return search
-            .from_file(path, "`GOOGLE_APPLICATION_CREDENTIALS`")
+            .read_file(path, "`GOOGLE_APPLICATION_CREDENTIALS`")
             .await;
     }
     let mut tried = vec![
@@ -47,16 +47,16 @@ pub(super) async fn find(options: &AuthOptions, net: &Net, context: &Context) ->
     ];
     match options.environment.well_known_file() {
         None => tried.push("the file of `gcloud` (there is no home folder)".to_owned()),
-        Some(path) => {
+        // In a folder that may not be looked into, as containers have, there is no file for us.
+        Some(path) if tokio::fs::metadata(&path).await.is_ok() => {
             let place = format!("the credentials file `{}` of `gcloud`", path.display());
-            match file::read_if_there(&path, &place).await? {
-                Some(text) => return search.from_text(&text, &place),
-                None => tried.push(format!(
-                    "the file of `gcloud`, `{}` (not there)",
-                    path.display()
-                )),
-            }
+            let text = file::read(&path, &place).await?;
+            return search.read_text(&text, &place);
         }
+        Some(path) => tried.push(format!(
+            "the file of `gcloud`, `{}` (not there)",
+            path.display()
+        )),
     }
     match Metadata::probe(&options.environment, net).await? {
         Probe::Found(metadata, project) => Ok(Found {
@@ -81,7 +81,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// `credentials` of the config: a document, a document in base64 as pipelines like to keep it,
     /// or a bare token.
-    async fn from_setting(&self, source: &SecretSource, context: &Context) -> Result<Found> {
+    async fn read_setting(&self, source: &SecretSource, context: &Context) -> Result<Found> {
         let secret = context
             .secret(source)
             .await
@@ -95,10 +95,10 @@ impl Search<'_> {
             )));
         }
         if text.trim_start_matches('\u{feff}').starts_with('{') {
-            return self.from_text(text, place);
+            return self.read_text(text, place);
         }
         if let Some(document) = packed(text) {
-            return self.from_text(&document, place);
+            return self.read_text(&document, place);
         }
         if !is_token(text) || Path::new(text).extension().is_some_and(|end| end == "json") {
             return Err(Error::config(format!(
@@ -114,13 +114,13 @@ impl Search<'_> {
         })
     }
 
-    async fn from_file(&self, path: &str, setting: &str) -> Result<Found> {
+    async fn read_file(&self, path: &str, setting: &str) -> Result<Found> {
         let place = format!("the credentials file `{path}` of {setting}");
         let text = file::read(Path::new(path), &place).await?;
-        self.from_text(&text, &place)
+        self.read_text(&text, &place)
     }
 
-    fn from_text(&self, text: &str, place: &str) -> Result<Found> {
+    fn read_text(&self, text: &str, place: &str) -> Result<Found> {
         let reader = Reader {
             net: self.net,
             token_exchange: self.options.token_exchange,
@@ -152,7 +152,7 @@ fn plain(credential: Credential) -> Document {
 fn nothing_found(tried: &[String]) -> Error {
     let mut error = Error::config("there are no credentials for BigQuery");
     for place in tried {
-        error = error.with_hint(format!("looked for in {place}"));
+        error = error.with_hint(format!("tried {place}"));
     }
     error
         .with_hint("for a service account, set `credentials_path` to its key file")

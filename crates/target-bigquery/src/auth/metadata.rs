@@ -1,8 +1,9 @@
 //! The metadata server of a machine, pod or container at Google: the account that it runs as.
 
-use chrono::TimeDelta;
+use std::time::Duration;
+
 use singer_core::{Error, Result};
-use singer_net::{Answer, Attempt, HttpConfig, Request, Retry, Url};
+use singer_net::{Answer, Attempt, Request, Retry, Url};
 
 use super::environment::Environment;
 use super::net::{Grant, Net, oauth_grant};
@@ -15,7 +16,7 @@ const ADDRESS: &str = "169.254.169.254";
 const NAME: &str = "metadata.google.internal";
 
 /// How long a machine that may be anywhere is asked whether it is at Google.
-const PROBE_TIMEOUT: TimeDelta = TimeDelta::milliseconds(1500);
+const PROBE_TIMEOUT: Duration = Duration::from_millis(1500);
 
 /// How often, where something says that there is a metadata server: in a new pod it comes up seconds
 /// after the first program.
@@ -54,28 +55,7 @@ impl Metadata {
         let url = metadata.url("project/project-id")?;
         let place = format!("the metadata server at `{host}`");
         let is_sure = named.is_some() || environment.is_at_google;
-        let retry = Retry::attempts(if is_sure {
-            SURE_ATTEMPTS.min(net.http.attempts)
-        } else {
-            1
-        });
-        let quick = Net {
-            http: HttpConfig {
-                request_timeout_seconds: PROBE_TIMEOUT.as_seconds_f64(),
-                proxy: None,
-                ..net.http.clone()
-            },
-            ..net.clone()
-        };
-        let client = quick.client(&url)?;
-        let answer = retry
-            .run("cannot reach the metadata server", |_| async {
-                match client.send(request(url.clone())).await {
-                    Ok(answer) => Attempt::Done(answer),
-                    Err(error) => Attempt::again(error),
-                }
-            })
-            .await;
+        let answer = ask(&url, net, if is_sure { SURE_ATTEMPTS } else { 1 }).await;
         Ok(match answer {
             Err(error) => {
                 tracing::debug!(%error, %place, "no metadata server");
@@ -91,19 +71,16 @@ impl Metadata {
     /// The token of the machine's own account.
     pub(super) async fn fetch(&self, net: &Net) -> Result<Grant> {
         let what = "cannot get a token from the metadata server";
-        let net = Net {
-            http: HttpConfig {
-                proxy: None,
-                ..net.http.clone()
-            },
-            ..net.clone()
-        };
         let url = self.url("instance/service-accounts/default/token")?;
-        let answer = net.call(what, request(url)).await.map_err(|error| {
-            error.with_hint(
-                "the machine needs a service account: the metadata server gives its tokens",
-            )
-        })?;
+        let answer = net
+            .direct()
+            .call(what, request(url))
+            .await
+            .map_err(|error| {
+                error.with_hint(
+                    "the machine needs a service account: the metadata server gives its tokens",
+                )
+            })?;
         if !is_google(&answer) {
             return Err(Error::protocol(what).with_source(Error::protocol(
                 "the answer lacks `Metadata-Flavor: Google`, so another server gave it",
@@ -123,6 +100,21 @@ impl Metadata {
             Err(wrong())
         }
     }
+}
+
+/// Asks a server that may not be there, and does not wait for long.
+async fn ask(url: &Url, net: &Net, attempts: u32) -> Result<Answer> {
+    let mut quick = net.direct();
+    quick.http.request_timeout_seconds = PROBE_TIMEOUT.as_secs_f64();
+    let client = quick.client(url)?;
+    Retry::attempts(attempts.min(net.http.attempts))
+        .run("cannot reach the metadata server", |_| async {
+            match client.send(request(url.clone())).await {
+                Ok(answer) => Attempt::Done(answer),
+                Err(error) => Attempt::again(error),
+            }
+        })
+        .await
 }
 
 fn request(url: Url) -> Request {

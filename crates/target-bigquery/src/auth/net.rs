@@ -125,10 +125,22 @@ impl Net {
             .await
     }
 
+    /// The same without a proxy.
+    pub(super) fn direct(&self) -> Self {
+        let mut net = self.clone();
+        net.http.proxy = None;
+        net
+    }
+
     /// A client for the host of a URL, and for no other. Tokens are asked for once an hour, so it is
     /// not kept.
     pub(super) fn client(&self, url: &Url) -> Result<Client> {
-        Client::new(origin(url)?, &self.http, &self.user_agent)
+        let base = origin(url)?;
+        let mut http = self.http.clone();
+        if base.is_link_local() {
+            http.proxy = None;
+        }
+        Client::new(base, &http, &self.user_agent)
     }
 }
 
