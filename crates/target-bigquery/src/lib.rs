@@ -1,3 +1,6 @@
 //! A Singer target that writes into Google BigQuery.
 
+pub mod encode;
 pub mod model;
+pub mod names;
+pub mod schema;
