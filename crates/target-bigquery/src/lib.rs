@@ -2,4 +2,7 @@
 
 pub mod auth;
 pub mod base64;
+pub mod encode;
 pub mod model;
+pub mod names;
+pub mod schema;
