@@ -6,3 +6,4 @@ pub mod encode;
 pub mod model;
 pub mod names;
 pub mod schema;
+pub mod storage;
