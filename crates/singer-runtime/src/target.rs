@@ -100,8 +100,8 @@ pub trait Writer: Send + Sync + 'static {
     /// Whether rows are kept out of sight until their version is activated, and then take the place of
     /// all rows before them. Rows without a version are then taken for one version, which is activated
     /// when the input ends after a STATE that covers them; until then no STATE after them is printed.
-    fn replaces(&self) -> bool {
-        false
+    fn replaces(&self) -> Replaces {
+        Replaces::Nothing
     }
 
     /// Whether a batch that is half full is ended at a STATE. A run that is repeated from its state
@@ -143,6 +143,17 @@ pub trait Writer: Send + Sync + 'static {
     }
 }
 
+/// Whether the rows of a version take the place of all rows before them, once it is activated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    /// Rows are seen as they are written.
+    Nothing,
+    /// They do. What a run that was cut off has written of a version is there for the next run.
+    Resumable,
+    /// They do, if one run writes them all: no STATE is printed before the version is activated.
+    Whole,
+}
+
 /// A stream under one SCHEMA.
 #[derive(Debug)]
 pub struct Stream {
@@ -173,6 +184,8 @@ pub struct StreamPlan {
     pub destination: String,
     /// What will be created first ("field `plan_tier` (string)").
     pub creates: Vec<String>,
+    /// What else is good to know before, for `--dry-run` ("property `a.b` goes to column `a_b`").
+    pub notes: Vec<String>,
     /// What stands against it; not empty means that the stream cannot be written.
     pub problems: Vec<Problem>,
     /// Cost in the service's units, if it charges.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::json;
 use singer_core::{Error, Result, SecretSource};
 use singer_net::{Base, HttpConfig};
-use singer_runtime::setting::{self, Setting, Settings, Shape};
+use singer_runtime::setting::{self, Setting, Settings};
 
 pub use streams::{Chosen, Dedupe, PartitionBy, PartitionKind, StreamConfig, Streams};
 
@@ -21,8 +21,6 @@ const GRPC_ENDPOINT: &str = "https://bigquerystorage.googleapis.com";
 pub struct Config {
     /// The project that holds the data sets and pays for jobs.
     pub project: Option<String>,
-    /// The data set; may hold `{column}`.
-    pub dataset: Option<String>,
     /// A file with credentials.
     pub credentials_path: Option<String>,
     /// The credentials themselves, or an access token.
@@ -53,6 +51,9 @@ pub struct Config {
     pub journal_path: String,
     /// Whether missing data sets are created.
     pub create_dataset: bool,
+    /// Whether a version without rows empties the table.
+    #[serde(default)]
+    pub allow_empty: bool,
     /// Jobs and requests in flight.
     pub parallel: Option<usize>,
     /// What all connectors over HTTP share.
@@ -238,8 +239,9 @@ impl Settings for Config {
         if !(1.0..=1e7).contains(&self.patience_seconds) {
             return Err(Error::config("`patience_seconds` must be at least 1"));
         }
-        if self.dataset.is_none() && self.streams.iter().any(|(_, stream)| stream.dataset.is_none())
-            || self.dataset.is_none() && self.streams.is_empty()
+        let mut streams = self.streams.iter();
+        if self.general.dataset.is_none()
+            && (self.streams.is_empty() || streams.any(|(_, stream)| stream.dataset.is_none()))
         {
             return Err(Error::config("`dataset` is missing")
                 .with_hint("name it for all streams, or for each in `streams.<name>.dataset`"));

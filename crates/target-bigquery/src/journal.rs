@@ -121,6 +121,11 @@ impl Journal {
         result.map_err(|error| self.failed(error))
     }
 
+    /// Whether this run has entered a batch under this name.
+    pub fn has_own(&self, name: &str) -> bool {
+        self.lock().own.iter().any(|(_, entry)| entry.name == name)
+    }
+
     /// A STATE is to be printed that covers all batches with a lower number.
     pub fn cover(&self, position: u64) -> Result<()> {
         let mut inner = self.lock();

@@ -227,6 +227,11 @@ impl Shape {
         identity
     }
 
+    /// Whether rows that say they were deleted are deleted here too.
+    pub(crate) fn deletes_rows(&self) -> bool {
+        self.on_delete == Some(OnDelete::Hard)
+    }
+
     /// The table that is going to be created, in words.
     pub(crate) fn table_words(&self, place: &Place) -> String {
         let mut words = format!(
@@ -242,10 +247,6 @@ impl Shape {
         words
     }
 
-    /// Whether this column is added by the target.
-    pub(crate) fn adds(&self, name: &str) -> bool {
-        self.spec.extras.iter().any(|(extra, _)| *extra == name)
-    }
 }
 
 fn key_of(schema: &Schema, chosen: &Chosen, problems: &mut Vec<Problem>) -> Vec<usize> {

@@ -105,6 +105,9 @@ impl TokenSource for Anonymous {
     }
 }
 
+/// Is told the name of a stream before it is committed; an error keeps it from being so.
+pub type BeforeCommit<'a> = dyn Fn(&str) -> Result<()> + Send + Sync + 'a;
+
 /// A table and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TablePath {
@@ -249,15 +252,24 @@ impl Storage {
 
     /// Appends exactly once and all rows at one moment, through a pending stream. An error of the
     /// kinds that pass says that nothing was stored, unless it came from the commit itself.
+    /// `before_commit` is told the name of the stream when nothing but its commit is left to do.
     pub async fn append_pending(
         &self,
         table: &TablePath,
         descriptor: &Bytes,
         rows: &Rows,
+        before_commit: &BeforeCommit<'_>,
     ) -> Result<Appended> {
         rows.check()?;
-        self.pending(table, Batch::new(self, descriptor, rows, true))
+        self.pending(table, Batch::new(self, descriptor, rows, true), before_commit)
             .await
+    }
+
+    /// Commits a stream that an earlier process finalized; one that is committed already is as good.
+    /// False says that there is no such stream any more, or that it was not finalized: its rows are not
+    /// in the table.
+    pub async fn commit_again(&self, table: &TablePath, stream: &str) -> Result<bool> {
+        self.recommit(table, stream).await
     }
 
     /// Appends exactly once within the call, through a committed stream: rows are visible as they

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use singer_core::Result;
-use singer_runtime::target::{Batch, Limits, Outcome, Problem, Stream, StreamPlan, Writer};
+use singer_runtime::target::{Batch, Limits, Outcome, Problem, Replaces, Stream, StreamPlan, Writer};
 use tokio::sync::OnceCell;
 
 use crate::config::{Method, Mode};
@@ -57,6 +57,7 @@ pub(crate) struct Inner {
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
+    has_warned: AtomicBool,
 }
 
 impl StreamWriter {
@@ -115,6 +116,7 @@ impl StreamWriter {
                 journal,
                 tables: Mutex::default(),
                 has_failed: AtomicBool::new(false),
+                has_warned: AtomicBool::new(false),
             }),
         }
     }
@@ -272,6 +274,23 @@ impl Inner {
         Ok(Arc::clone(ready))
     }
 
+    /// Whether a table that was there still is.
+    pub(crate) async fn table_is_there(&self, place: &Place) -> Result<bool> {
+        let what = format!("cannot read the table `{place}`");
+        let table = self.warehouse.api.table(&place.dataset, &place.table).await;
+        Ok(table.map_err(|fault| fault.error(&what))?.is_some())
+    }
+
+    /// Says once that objects inside records have properties that their schema does not list.
+    pub(crate) fn warn_of_unknown_inside(&self) {
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                stream = self.stream.name,
+                "objects inside records have properties that the schema does not list; they are dropped"
+            );
+        }
+    }
+
     /// Forgets a table, so that it is looked at again.
     pub(crate) fn forget(&self, place: &Place) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -325,11 +344,15 @@ impl Writer for StreamWriter {
         }
     }
 
-    fn replaces(&self) -> bool {
-        self.inner
-            .shape
-            .as_ref()
-            .is_some_and(|shape| shape.mode == Mode::Replace)
+    fn replaces(&self) -> Replaces {
+        match &self.inner.shape {
+            Some(shape) if shape.mode == Mode::Replace && shape.route.fixed().is_some() => {
+                Replaces::Resumable
+            }
+            // Which tables an earlier run has begun, nobody remembers.
+            Some(shape) if shape.mode == Mode::Replace => Replaces::Whole,
+            _ => Replaces::Nothing,
+        }
     }
 
     fn cuts_at_states(&self) -> bool {

@@ -13,6 +13,7 @@ use crate::job::Ended;
 use crate::model::{Field, Kind};
 use crate::names::same_column;
 use crate::place::Place;
+use crate::shape::Shape;
 use crate::schema::{Changes, Column, CompareOptions, OnConflict, compare, sql_type};
 use crate::sql;
 use crate::warehouse::{Warehouse, lacks};
@@ -58,6 +59,17 @@ pub struct Ready {
     pub columns: Arc<Vec<Column>>,
     /// The column that it is partitioned by.
     pub partitioned_by: Option<String>,
+    /// Whether it was created just now.
+    pub is_new: bool,
+    /// Whether it had to be changed.
+    pub was_changed: bool,
+}
+
+impl Ready {
+    /// The table as it would be if it were created now, for `--dry-run`.
+    pub(crate) fn planned(warehouse: &Warehouse, shape: &Shape, place: &Place) -> Self {
+        shape.spec.new_table(warehouse, place, None)
+    }
 }
 
 /// What a table lacks, found without changing it.
@@ -120,9 +132,11 @@ impl TableSpec {
         for _ in 0..ROUNDS {
             match self.look(warehouse, place).await? {
                 Found::View(kind) => return Err(no_table(place, &kind)),
-                Found::Missing => {
-                    self.create(warehouse, place, self.body()).await?;
+                // What is new has no surprises; asking for it may fail for seconds.
+                Found::Missing if self.create(warehouse, place, self.body()).await? => {
+                    return Ok(self.new_table(warehouse, place, location));
                 }
+                Found::Missing => {}
                 Found::Table(table, changes) => {
                     if let Some(problem) = changes.problems.first() {
                         return Err(as_error(place, problem));
@@ -133,22 +147,24 @@ impl TableSpec {
                     if is_whole {
                         return Ok(self.ready(warehouse, place, location, &table, *changes));
                     }
-                    continue;
                 }
             }
-            // What is new has no surprises; asking for it may fail for seconds.
-            let columns = Arc::new(self.wanted.clone());
-            return Ok(Ready {
-                path: sql::path(warehouse.api.project(), place),
-                place: place.clone(),
-                location,
-                columns,
-                partitioned_by: self.partition.as_ref().map(|(_, column)| column.clone()),
-            });
         }
         Err(Error::transient(format!(
             "the table `{place}` was changed by somebody else each time that it was to be changed here"
         )))
+    }
+
+    fn new_table(&self, warehouse: &Warehouse, place: &Place, location: Option<String>) -> Ready {
+        Ready {
+            path: sql::path(warehouse.api.project(), place),
+            place: place.clone(),
+            location,
+            columns: Arc::new(self.wanted.clone()),
+            partitioned_by: self.partition.as_ref().map(|(_, column)| column.clone()),
+            is_new: true,
+            was_changed: false,
+        }
     }
 
     /// Creates a table. One that somebody else has created meanwhile is looked at again.
@@ -276,6 +292,7 @@ impl TableSpec {
         table: &Table,
         changes: Changes,
     ) -> Ready {
+        let was_changed = !changes.is_empty();
         let mut columns = changes.columns;
         for widening in &changes.widen {
             let column = columns
@@ -291,6 +308,8 @@ impl TableSpec {
             location,
             columns: Arc::new(columns),
             partitioned_by: table.partitioned_by.clone(),
+            is_new: false,
+            was_changed,
         }
     }
 }

@@ -24,7 +24,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rows::{Line, Stamp};
+pub(crate) use staging::reference;
 
 /// The rows of a batch that go to one table.
 #[derive(Debug, Clone)]

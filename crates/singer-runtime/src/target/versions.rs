@@ -38,7 +38,7 @@ pub(crate) enum Decision {
     /// The version takes effect once its records are durable.
     Activate { version: i64, rows: u64 },
     /// It does not take effect, since it has no records.
-    Empty,
+    Empty { version: i64 },
     /// It does not take effect, since no STATE came after its last record: the tap may have died.
     Unfinished,
     /// It does not take effect, since so many of its records were refused.
@@ -107,7 +107,7 @@ impl Versions {
         let Some(current) = self.current.as_mut().filter(|it| it.version == version) else {
             return match self.empty {
                 EmptyVersions::Activated => Decision::Activate { version, rows: 0 },
-                EmptyVersions::Ignored => Decision::Empty,
+                EmptyVersions::Ignored => Decision::Empty { version },
             };
         };
         if current.refused > 0 {
@@ -200,7 +200,7 @@ mod tests {
         let mut ignored = versions();
         ignored.record(6, 0);
         assert_eq!(ignored.message(7), Decision::Nothing);
-        assert_eq!(ignored.end(1), Decision::Empty);
+        assert_eq!(ignored.end(1), Decision::Empty { version: 7 });
         let mut allowed = Versions::new(EmptyVersions::Activated);
         assert_eq!(allowed.message(7), Decision::Nothing);
         let activate = Decision::Activate {

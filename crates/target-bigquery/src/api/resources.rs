@@ -33,9 +33,18 @@ pub struct Table {
     pub bytes: Option<u64>,
     /// `TABLE`, `VIEW`, …
     pub kind: String,
-    /// How old what queries see may be.
-    pub max_staleness: Option<String>,
+    /// How it is partitioned, clustered and labelled, as it came.
+    pub layout: Map<String, Value>,
 }
+
+/// What its owner says of a table besides its columns.
+const LAYOUT: [&str; 5] = [
+    "timePartitioning",
+    "rangePartitioning",
+    "clustering",
+    "labels",
+    "friendlyName",
+];
 
 impl Table {
     fn of(json: &Value) -> Result<Self, Fault> {
@@ -69,7 +78,10 @@ impl Table {
             etag: text("/etag"),
             bytes: number(json.get("numBytes")),
             kind: text("/type").unwrap_or_else(|| "TABLE".to_owned()),
-            max_staleness: text("/maxStaleness"),
+            layout: LAYOUT
+                .iter()
+                .filter_map(|key| Some(((*key).to_owned(), json.get(*key)?.clone())))
+                .collect(),
         })
     }
 }

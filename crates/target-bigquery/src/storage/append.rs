@@ -175,7 +175,12 @@ impl<'a> Batch<'a> {
                 Ride::Done if !self.offsets => self.storage.pool.put(&self.stream, line),
                 Ride::Done | Ride::Again => {}
                 Ride::Over(failure) => return Err(Stop::Over(failure)),
-                Ride::Failed(failure) => self.give_up(&line, failure, patience).await?,
+                Ride::Failed(failure) => {
+                    // A connection that lay about may have been closed meanwhile.
+                    let unproven = !line.fresh && !line.answered;
+                    drop(line);
+                    self.give_up(unproven, failure, patience).await?;
+                }
             }
         }
         Ok(())
@@ -184,7 +189,7 @@ impl<'a> Batch<'a> {
     /// Makes ready for another line, if there is to be one.
     async fn give_up(
         &mut self,
-        line: &Line,
+        unproven: bool,
         failure: Failure,
         patience: &mut Patience<'_>,
     ) -> Result<(), Stop> {
@@ -193,8 +198,7 @@ impl<'a> Batch<'a> {
         if self.offsets && failure.class() == Class::Over {
             return Err(Stop::Over(failure));
         }
-        // A connection that lay about may have been closed meanwhile.
-        if !line.fresh && !line.answered && failure.class() == Class::Passing {
+        if unproven && failure.class() == Class::Passing {
             tracing::debug!(%failure, "a connection that was kept is gone");
             self.storage.pool.forget(&self.stream);
             return Ok(());

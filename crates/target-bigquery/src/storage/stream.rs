@@ -10,13 +10,14 @@ use super::wire::{
     CreateWriteStreamRequest, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse, PENDING,
     WriteStream,
 };
-use super::{Appended, Storage, TablePath};
+use super::{Appended, BeforeCommit, Storage, TablePath};
 
 impl Storage {
     pub(super) async fn pending(
         &self,
         table: &TablePath,
         mut batch: Batch<'_>,
+        before_commit: &BeforeCommit<'_>,
     ) -> Result<Appended> {
         // Rows that are acknowledged are no progress here: a stream that is over takes them along.
         let mut streams = self.patience(table, "append to");
@@ -32,6 +33,7 @@ impl Storage {
                 Ok(()) => match self.finalize(table, &stream).await? {
                     Ok(count) => {
                         counted(table, count, batch.in_stream(), "nothing was committed")?;
+                        before_commit(&stream)?;
                         self.commit(table, &stream).await?;
                         return Ok(batch.finish());
                     }
@@ -144,6 +146,22 @@ impl Storage {
                 true => error.with_hint("it is not known whether the rows were committed"),
                 false => error,
             })?;
+        }
+    }
+
+    /// Commits a stream of which only its name is known.
+    pub(super) async fn recommit(&self, table: &TablePath, stream: &str) -> Result<bool> {
+        let mut patience = self.patience(table, "commit rows to");
+        loop {
+            let failure = match self.try_commit(table, stream).await? {
+                Ok(()) => return Ok(true),
+                Err(failure) => failure,
+            };
+            match failure.class() {
+                Class::Committed => return Ok(true),
+                Class::Missing | Class::Over | Class::Final => return Ok(false),
+                _ => patience.bear(failure).await?,
+            }
         }
     }
 

@@ -189,17 +189,15 @@ struct Sending<'a> {
 
 impl Sending<'_> {
     async fn send(&self) -> Result<Loaded> {
-        let context = &self.inner.warehouse.context;
-        let parts = [
-            &self.inner.stream.name,
-            context.run_id(),
-            &self.batch_number.to_string(),
-            &self.number.to_string(),
-        ];
         let own = crate::job_base(
             &self.inner.warehouse,
             &self.ready.place,
-            &[&parts.map(String::as_str).join(" "), &self.file.hash],
+            &[
+                &self.inner.stream.name,
+                &self.batch_number.to_string(),
+                &self.number.to_string(),
+                &self.file.hash,
+            ],
         );
         let Some(journal) = self.inner.journal() else {
             return self.load_and_write(&own, &own).await;
@@ -238,9 +236,9 @@ impl Sending<'_> {
 
     async fn was_written(&self, statement: &str) -> Result<bool> {
         let location = self.ready.location.as_deref();
-        let done = self.inner.warehouse.jobs.was_done(&statement_base(statement), location);
+        let base = statement_base(statement);
+        let done = self.inner.warehouse.jobs.was_done(&base, location).await;
         let done = done
-            .await
             .map_err(|fault| fault.error("cannot ask what became of a job of the run before"))?;
         Ok(done.is_some_and(|job| job.affected_rows() != Some(0)))
     }

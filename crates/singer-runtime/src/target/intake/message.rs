@@ -11,9 +11,9 @@ use super::files::Files;
 use super::record::Arrived;
 use super::slot::{Schemed, Sink, Slot};
 use super::{Content, Flow, Intake};
-use crate::target::Writer;
 use crate::target::shared::Event;
 use crate::target::versions::{Decision, Versions};
+use crate::target::{Replaces, Writer};
 
 /// So many unknown types are told apart; who sends more sends garbage.
 const MOST_UNKNOWN_TYPES: usize = 100;
@@ -237,19 +237,14 @@ impl<W: Writer> Intake<W> {
         for slot in 0..self.slots.len() {
             let decision = self.slots[slot].versions.end(self.records_before_state);
             self.decide(slot, decision);
-            let Some(number) = self.slots[slot].implied.take() else {
+            if !std::mem::take(&mut self.slots[slot].is_implied) {
                 continue;
-            };
+            }
             match self.slots[slot]
                 .versions
                 .end_implied(self.records_before_state)
             {
-                Some((version, rows)) => self.outbox.push_back(Event::Activate {
-                    slot,
-                    number,
-                    version,
-                    rows,
-                }),
+                Some((version, rows)) => self.activate(slot, version, Some(rows)),
                 None => unfinished = unfinished.or(Some(slot)),
             }
         }
@@ -265,14 +260,11 @@ impl<W: Writer> Intake<W> {
 
     fn decide(&mut self, slot: usize, decision: Decision) {
         let stream = self.slots[slot].handle.name();
+        let replaces = self.slots[slot].replaces() != Replaces::Nothing;
         match decision {
             Decision::Nothing => {}
-            Decision::Empty => {
-                tracing::warn!(
-                    stream,
-                    "a version without records takes no effect: `allow_empty` is not set"
-                );
-            }
+            // All of its records may have come in a run before, which the writer knows.
+            Decision::Empty { version } => self.activate(slot, version, None),
             Decision::Unfinished => {
                 tracing::warn!(
                     stream,
@@ -280,8 +272,8 @@ impl<W: Writer> Intake<W> {
                 );
             }
             // Its rows are nowhere else: what was refused stands in the rejects file.
-            Decision::Incomplete { version, rows, .. } if self.slots[slot].replaces() => {
-                self.activate(slot, version, rows);
+            Decision::Incomplete { version, rows, .. } if replaces => {
+                self.activate(slot, version, Some(rows));
             }
             Decision::Incomplete { refused, .. } => {
                 tracing::warn!(
@@ -290,15 +282,18 @@ impl<W: Writer> Intake<W> {
                     "a version takes no effect, since some of its records were rejected"
                 );
             }
-            Decision::Activate { version, rows } => self.activate(slot, version, rows),
+            Decision::Activate { version, rows } => self.activate(slot, version, Some(rows)),
         }
     }
 
-    fn activate(&mut self, slot: usize, version: i64, rows: u64) {
+    fn activate(&mut self, slot: usize, version: i64, rows: Option<u64>) {
         self.seal(slot);
-        let number = self.numbers;
-        self.numbers += 1;
-        self.shared.ledger().enter(number);
+        let number = self.slots[slot].held.take().unwrap_or_else(|| {
+            let number = self.numbers;
+            self.numbers += 1;
+            self.shared.ledger().enter(number);
+            number
+        });
         self.outbox.push_back(Event::Activate {
             slot,
             number,

@@ -7,11 +7,11 @@ use singer_core::{Error, Result};
 
 use super::slot::{Open, Sink, deadline};
 use super::{Flow, Intake};
-use crate::target::Writer;
 use crate::target::batch::{Builder, Origin, json};
 use crate::target::options::Validation;
 use crate::target::rejects::Reject;
 use crate::target::shared::{Event, Sealed};
+use crate::target::{Replaces, Writer};
 
 /// A record as it was read; its fields are in the reader's own spans.
 pub(super) struct Arrived<'a> {
@@ -140,7 +140,7 @@ impl<W: Writer> Intake<W> {
         if self.slots[index].open.is_none() {
             self.begin(index, number);
         }
-        let version = record.version.or_else(|| self.implied_version(index));
+        let version = self.version(index, record);
         let slot = &mut self.slots[index];
         let Some(open) = &mut slot.open else { return };
         let origin = Origin {
@@ -201,21 +201,23 @@ impl<W: Writer> Intake<W> {
         });
     }
 
-    /// The version of a record that has none, where the writer wants versions: the run's own. From the
-    /// first such record on, STATEs wait for its activation.
-    fn implied_version(&mut self, index: usize) -> Option<i64> {
+    /// The version of a record. Where a writer replaces rows by versions, one that has none belongs to
+    /// that of the run; and what only an activation makes seen holds STATEs back until then.
+    fn version(&mut self, index: usize, record: &Arrived<'_>) -> Option<i64> {
         let slot = &mut self.slots[index];
-        if !slot.replaces() {
-            return None;
+        let replaces = slot.replaces();
+        if replaces == Replaces::Nothing {
+            return record.version;
         }
-        let version = self.shared.context.started_at().timestamp_millis();
-        if slot.implied.is_none() {
+        slot.is_implied |= record.version.is_none();
+        if slot.held.is_none() && (record.version.is_none() || replaces == Replaces::Whole) {
             let number = self.numbers;
             self.numbers += 1;
             self.shared.ledger().enter(number);
-            slot.implied = Some(number);
+            slot.held = Some(number);
         }
-        Some(version)
+        let implied = self.shared.context.started_at().timestamp_millis();
+        Some(record.version.unwrap_or(implied))
     }
 
     /// Ends the open batch of a slot, if there is one.

@@ -20,7 +20,7 @@ use crate::target::entry::Job;
 use crate::target::options::Options;
 use crate::target::tests::Folder;
 use crate::target::{
-    Batch, Limits, Outcome, Problem, Refusal, Stream, StreamPlan, Verdict, Writer,
+    Batch, Limits, Outcome, Problem, Refusal, Replaces, Stream, StreamPlan, Verdict, Writer,
 };
 use messages::{activate, feed, printed, record, schema, schema_of, state, versioned};
 
@@ -57,7 +57,7 @@ struct World {
     /// Writes wait for permits.
     gate: Semaphore,
     limits: Limits,
-    replaces: bool,
+    replaces: Replaces,
     cuts_at_states: bool,
 }
 
@@ -75,7 +75,7 @@ impl Default for World {
                 max_bytes: 1 << 20,
                 max_age: Duration::from_secs(3600),
             },
-            replaces: false,
+            replaces: Replaces::Nothing,
             cuts_at_states: false,
         }
     }
@@ -171,6 +171,7 @@ impl Writer for FakeWriter {
         StreamPlan {
             destination: "memory".to_owned(),
             creates: vec!["a table".to_owned()],
+            notes: vec!["a note".to_owned()],
             problems: self.problems.clone(),
             cost: None,
         }
@@ -186,7 +187,7 @@ impl Writer for FakeWriter {
         self.world.limits
     }
 
-    fn replaces(&self) -> bool {
+    fn replaces(&self) -> Replaces {
         self.world.replaces
     }
 
