@@ -21,8 +21,6 @@ pub use resources::{Dataset, Table};
 mod fault;
 mod jobs;
 mod resources;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 /// How long a request that is throttled is tried again, if the config's patience is not shorter.

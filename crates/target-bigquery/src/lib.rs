@@ -43,8 +43,6 @@ mod check;
 mod dedupe;
 mod replace;
 mod shape;
-#[cfg(test)]
-mod testing;
 mod write;
 
 /// Jobs and requests in flight, where the config says nothing: a table runs two statements at once, and

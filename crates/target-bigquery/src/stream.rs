@@ -21,9 +21,6 @@ use crate::warehouse::Warehouse;
 use crate::write;
 use crate::{dedupe, replace};
 
-#[cfg(test)]
-mod tests;
-
 /// Bytes of the records in a batch at most: two such batches and their compressed files fit into 64 MB.
 const LOAD_BATCH_BYTES: usize = 12 << 20;
 const LOAD_BATCH_RECORDS: usize = 500_000;

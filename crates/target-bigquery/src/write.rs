@@ -21,8 +21,6 @@ mod load;
 mod rows;
 mod staging;
 mod storage;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use staging::reference;
 
