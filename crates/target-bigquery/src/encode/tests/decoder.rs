@@ -61,7 +61,7 @@ pub(super) struct FieldOf {
     pub(super) name: String,
     pub(super) label: u64,
     pub(super) kind: u64,
-    message: String,
+    pub(super) message: String,
     pub(super) is_packed: bool,
     pub(super) column: Option<String>,
 }

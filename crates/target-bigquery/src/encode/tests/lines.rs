@@ -355,6 +355,23 @@ fn null_is_refused_where_a_value_is_required() {
     assert_eq!(written.unwrap_err().code, "null");
 }
 
+#[test]
+fn a_missing_value_may_come_from_the_table() {
+    let column =
+        column(json!({"type": "INTEGER", "mode": "REQUIRED", "defaultValueExpression": "7"}));
+    let (batch, _) = batch(&json!({"x": {}}), &["{}"]);
+    let columns = [column.clone()];
+    let written = ndjson(
+        &batch.record(0),
+        &columns,
+        &[],
+        &Options::default(),
+        &mut Vec::new(),
+    );
+    assert!(written.is_ok());
+    assert_eq!(both(&column, "null"), Err("null"));
+}
+
 fn nested() -> Column {
     column(json!({"type": "RECORD", "fields": [
         {"name": "a", "type": "INTEGER"},

@@ -72,6 +72,14 @@ fn lists_and_records_are_nested() {
 }
 
 #[test]
+fn a_message_inside_is_called_like_no_column() {
+    let mut record = column(json!({"type": "RECORD", "fields": [{"name": "a", "type": "STRING"}]}));
+    record.field.name = "Record1".to_owned();
+    let read = decoder::message(&descriptor(&[record], &[]));
+    assert_eq!(read.fields[&1].message, "Record1_");
+}
+
+#[test]
 fn a_descriptor_names_columns_types_and_extras() {
     let properties = json!({
         "id": {"type": "integer"},
