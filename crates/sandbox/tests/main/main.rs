@@ -6,6 +6,8 @@
 )]
 
 mod aggregation;
+mod bigquery;
+mod bigquery_jobs;
 mod control;
 mod faults;
 mod pendo;
