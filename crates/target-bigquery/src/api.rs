@@ -110,7 +110,8 @@ impl Api {
 
     /// Sends a request until there is an answer of success, a refusal, or patience ends.
     async fn call(&self, what: &str, request: Request) -> Result<Answer, Fault> {
-        let answer = self.exchange(what, |_| request.clone()).await?;
+        // A request is rare beside the rows in it, and its future large.
+        let answer = Box::pin(self.exchange(what, |_| request.clone())).await?;
         if answer.status.is_success() {
             Ok(answer)
         } else {

@@ -219,7 +219,7 @@ impl Jobs {
         location: Option<&str>,
         submission: &Submission,
     ) -> Result<Attempt, Fault> {
-        let (job, is_known) = match self.api.submit(id, location, submission).await {
+        let (job, is_known) = match Box::pin(self.api.submit(id, location, submission)).await {
             Ok(job) => (job, false),
             Err(fault) if fault.is("duplicate") => (self.known(id, location).await?, true),
             Err(fault) => return Err(fault),

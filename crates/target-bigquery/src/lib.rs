@@ -82,9 +82,8 @@ Examples:
     async fn connect(config: Config, context: Context) -> anyhow::Result<Self> {
         let tokens = Arc::new(connect_tokens(&config, &context).await?);
         let project = config.project.clone().or_else(|| tokens.project());
-        let project = project.ok_or_else(|| {
-            Error::config("`project` is missing, and the credentials name none")
-        })?;
+        let project = project
+            .ok_or_else(|| Error::config("`project` is missing, and the credentials name none"))?;
         let api = Arc::new(Api::new(&config, &context, Arc::clone(&tokens), project)?);
         let storage = match config.method {
             Method::StorageWrite => Some(connect_storage(&config, &context, &tokens)?),

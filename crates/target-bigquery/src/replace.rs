@@ -43,33 +43,44 @@ pub(crate) async fn hidden(
     version: i64,
 ) -> Result<Arc<Ready>> {
     let hidden = hidden_place(place, version);
-    inner
-        .table_by(&hidden, async {
-            let warehouse = &inner.warehouse;
-            let location = warehouse.location(&place.dataset).await?;
-            let mut body = shape.spec.body();
-            if let Some(layout) = layout_of(inner, place).await? {
-                for (key, value) in layout {
-                    body[key] = value;
-                }
-            }
-            let expiration = warehouse.context.now().timestamp_millis() + LIFETIME_MILLISECONDS;
-            body["expirationTime"] = json!(expiration.to_string());
-            body["description"] = json!(format!(
-                "version {version} of {}, not yet complete; may be deleted when no run is on",
-                place.table
-            ));
-            shape.spec.create(warehouse, &hidden, body).await?;
-            let mut ready = shape.spec.ensure(warehouse, &hidden).await?;
-            ready.location = location;
-            Ok(ready)
-        })
-        .await
+    let make = Box::pin(make_hidden(inner, shape, place, &hidden, version));
+    inner.table_by(&hidden, make).await
+}
+
+async fn make_hidden(
+    inner: &Inner,
+    shape: &Shape,
+    place: &Place,
+    hidden: &Place,
+    version: i64,
+) -> Result<Ready> {
+    let warehouse = &inner.warehouse;
+    let location = warehouse.location(&place.dataset).await?;
+    let mut body = shape.spec.body();
+    if let Some(layout) = layout_of(inner, place).await? {
+        for (key, value) in layout {
+            body[key] = value;
+        }
+    }
+    let expiration = warehouse.context.now().timestamp_millis() + LIFETIME_MILLISECONDS;
+    body["expirationTime"] = json!(expiration.to_string());
+    body["description"] = json!(format!(
+        "version {version} of {}, not yet complete; may be deleted when no run is on",
+        place.table
+    ));
+    shape.spec.create(warehouse, hidden, body).await?;
+    let mut ready = shape.spec.ensure(warehouse, hidden).await?;
+    ready.location = location;
+    Ok(ready)
 }
 
 /// How the table that is to be replaced is laid out, where that is for its owner to say.
 async fn layout_of(inner: &Inner, place: &Place) -> Result<Option<Vec<(String, Value)>>> {
-    let table = inner.warehouse.api.table(&place.dataset, &place.table).await;
+    let table = inner
+        .warehouse
+        .api
+        .table(&place.dataset, &place.table)
+        .await;
     let what = format!("cannot read the table `{place}`");
     let table = table.map_err(|fault| fault.error(&what))?;
     Ok(table.map(|table| table.layout.into_iter().collect()))
@@ -113,7 +124,11 @@ async fn sweep(inner: &Inner, ready: &Ready, version: i64, on_delete: OnDelete) 
         }
     };
     let what = format!("cannot delete the rows of `{}` that vanished", ready.place);
-    let base = job_base(&inner.warehouse, &ready.place, &["vanished", &version.to_string()]);
+    let base = job_base(
+        &inner.warehouse,
+        &ready.place,
+        &["vanished", &version.to_string()],
+    );
     let job = inner
         .warehouse
         .jobs
@@ -173,9 +188,17 @@ async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) ->
         data: None,
     };
     let base = job_base(warehouse, place, &["swap", &version.to_string()]);
-    let ended = warehouse.jobs.run(&base, hidden.location.as_deref(), &submission).await;
+    let ended = warehouse
+        .jobs
+        .run(&base, hidden.location.as_deref(), &submission)
+        .await;
     let ended = ended.map_err(|fault| {
-        crate::warehouse::lacks(fault, &what, "bigquery.tables.updateData", "roles/bigquery.dataEditor")
+        crate::warehouse::lacks(
+            fault,
+            &what,
+            "bigquery.tables.updateData",
+            "roles/bigquery.dataEditor",
+        )
     })?;
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");

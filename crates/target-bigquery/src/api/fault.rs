@@ -196,7 +196,11 @@ fn shown(message: &str) -> String {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.status > 0 {
-            write!(f, "BigQuery answered {} {}: {}", self.status, self.reason, self.message)
+            write!(
+                f,
+                "BigQuery answered {} {}: {}",
+                self.status, self.reason, self.message
+            )
         } else {
             write!(f, "BigQuery says {}: {}", self.reason, self.message)
         }

@@ -24,18 +24,17 @@ enum Progress {
 impl Api {
     /// Uploads the file of a load job. The job's id makes it safe to begin anew: if an upload whose
     /// answer was lost had been whole, its id is known, and the refusal says `duplicate`.
-    pub(super) async fn upload(
-        &self,
-        what: &str,
-        job: &Value,
-        data: &Bytes,
-    ) -> Result<Job, Fault> {
+    pub(super) async fn upload(&self, what: &str, job: &Value, data: &Bytes) -> Result<Job, Fault> {
         for session in 1..=SESSIONS {
             let url = self.begin_upload(what, job, data.len()).await?;
             if let Some(job) = self.pieces(what, &url, data).await? {
                 return Ok(job);
             }
-            tracing::debug!(what, session, "the upload's session is gone; a new one is begun");
+            tracing::debug!(
+                what,
+                session,
+                "the upload's session is gone; a new one is begun"
+            );
         }
         Err(Fault::Other(Error::transient(format!(
             "{what}: the sessions of its upload were lost {SESSIONS} times"
@@ -43,7 +42,14 @@ impl Api {
     }
 
     async fn begin_upload(&self, what: &str, job: &Value, length: usize) -> Result<Url, Fault> {
-        let segments = ["upload", "bigquery", "v2", "projects", self.project(), "jobs"];
+        let segments = [
+            "upload",
+            "bigquery",
+            "v2",
+            "projects",
+            self.project(),
+            "jobs",
+        ];
         let mut url = self.client.base().url(&segments)?;
         url.set_query(Some("uploadType=resumable"));
         let request = Request::post_json(url.clone(), bytes(job))
@@ -54,13 +60,11 @@ impl Api {
             .headers
             .get("location")
             .and_then(|place| place.to_str().ok());
-        place
-            .and_then(|place| url.join(place).ok())
-            .ok_or_else(|| {
-                Fault::Other(Error::protocol(format!(
-                    "{what}: the answer names no place for the upload"
-                )))
-            })
+        place.and_then(|place| url.join(place).ok()).ok_or_else(|| {
+            Fault::Other(Error::protocol(format!(
+                "{what}: the answer names no place for the upload"
+            )))
+        })
     }
 
     /// Sends what is missing; `None` if the session is gone.
@@ -129,7 +133,10 @@ fn progress(what: &str, answer: &Answer) -> Result<Progress, Fault> {
         return Job::of(&json).map(Progress::Done);
     }
     if answer.status == StatusCode::PERMANENT_REDIRECT {
-        let range = answer.headers.get("range").and_then(|range| range.to_str().ok());
+        let range = answer
+            .headers
+            .get("range")
+            .and_then(|range| range.to_str().ok());
         let last = range.and_then(|range| range.rsplit_once('-')?.1.trim().parse::<usize>().ok());
         // Without the header nothing has arrived.
         return Ok(Progress::Stored(last.map_or(0, |last| last + 1)));

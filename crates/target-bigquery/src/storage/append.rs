@@ -178,6 +178,7 @@ impl<'a> Batch<'a> {
                 Ride::Failed(failure) => {
                     // A connection that lay about may have been closed meanwhile.
                     let unproven = !line.fresh && !line.answered;
+                    let failure = failure.with_token(line.token.as_ref());
                     drop(line);
                     self.give_up(unproven, failure, patience).await?;
                 }
@@ -203,7 +204,6 @@ impl<'a> Batch<'a> {
             self.storage.pool.forget(&self.stream);
             return Ok(());
         }
-        let failure = failure.with_token(line.token.as_ref());
         patience.bear(failure).await?;
         Ok(())
     }

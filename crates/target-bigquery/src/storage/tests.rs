@@ -91,7 +91,11 @@ async fn append(storage: &Storage, way: Way, rows: &Rows) -> Result<Appended> {
     let (table, descriptor) = (table(), descriptor());
     match way {
         Way::Default => storage.append_default(&table, &descriptor, rows).await,
-        Way::Pending => storage.append_pending(&table, &descriptor, rows).await,
+        Way::Pending => {
+            storage
+                .append_pending(&table, &descriptor, rows, &|_| Ok(()))
+                .await
+        }
         Way::Committed => storage.append_committed(&table, &descriptor, rows).await,
     }
 }
@@ -423,7 +427,8 @@ async fn a_refused_token_is_renewed_once() {
         let fake = Fake::start().await;
         fake.state().appends.insert(0, fault.clone());
         let tokens = Arc::new(Numbered::default());
-        let storage = Storage::connect(options(&fake), tokens.clone()).unwrap();
+        let storage =
+            Storage::connect(options(&fake), Arc::clone(&tokens) as Arc<dyn TokenSource>).unwrap();
         append(&storage, Way::Default, &rows(&ten())).await.unwrap();
         assert_eq!(*tokens.refused.lock().unwrap(), ["token-0"]);
         let bearer = |one: &(String, Option<String>)| one.1.clone().unwrap();

@@ -130,14 +130,14 @@ pub(super) struct Recipe {
 
 enum Sink {
     Plain(Vec<u8>),
-    Gzip(GzEncoder<Vec<u8>>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
 }
 
 impl Sink {
     fn new(compression: Compression) -> Self {
         match compression {
             Compression::None => Self::Plain(Vec::new()),
-            Compression::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), Level::fast())),
+            Compression::Gzip => Self::Gzip(Box::new(GzEncoder::new(Vec::new(), Level::fast()))),
         }
     }
 
