@@ -384,11 +384,13 @@ impl<'a> Batch<'a> {
         self.sent_bytes -= sent.bytes;
         // After a failure the later requests of a stream with offsets fail for that reason alone.
         let follows = self.offsets && hold.is_some();
-        if !answer.row_errors.is_empty() && !follows {
-            self.refuse(&sent, answer.row_errors)?;
-            patience.progress();
+        if !answer.row_errors.is_empty() {
+            if !follows {
+                self.refuse(&sent, answer.row_errors)?;
+                patience.progress();
+            }
             self.put_back(sent.chunk);
-            if self.offsets {
+            if self.offsets && !follows {
                 self.unready();
                 *hold = Some(Hold::Shifted);
             }

@@ -427,8 +427,8 @@ async fn a_refused_token_is_renewed_once() {
         let fake = Fake::start().await;
         fake.state().appends.insert(0, fault.clone());
         let tokens = Arc::new(Numbered::default());
-        let storage =
-            Storage::connect(options(&fake), Arc::clone(&tokens) as Arc<dyn TokenSource>).unwrap();
+        let source: Arc<dyn TokenSource> = Arc::<Numbered>::clone(&tokens);
+        let storage = Storage::connect(options(&fake), source).unwrap();
         append(&storage, Way::Default, &rows(&ten())).await.unwrap();
         assert_eq!(*tokens.refused.lock().unwrap(), ["token-0"]);
         let bearer = |one: &(String, Option<String>)| one.1.clone().unwrap();

@@ -143,6 +143,7 @@ impl Fake {
         let cut = fake.cut.subscribe();
         tokio::spawn(async move {
             while let Ok((mut outside, _)) = listener.accept().await {
+                outside.set_nodelay(true).unwrap();
                 let (mut inside, served) = tokio::io::duplex(1 << 16);
                 if sender.send(Ok::<_, std::io::Error>(served)).await.is_err() {
                     return;
