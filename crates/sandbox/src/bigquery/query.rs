@@ -56,17 +56,32 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    pub(crate) text: String,
-    pub(crate) project: String,
+    text: String,
+    project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    pub(crate) parameters: Value,
+    parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
+}
+
+/// What a statement has to know beside itself.
+#[derive(Debug, Clone, Copy)]
+struct StatementContext {
+    now_ms: u64,
+    /// Rows that were streamed at this second or later cannot be changed.
+    streaming_since: u64,
+}
+
+/// Whether a statement is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Planned,
+    Whole,
 }
 
 /// What a statement did, in the words of this module.
@@ -161,9 +176,13 @@ impl QueryJob {
     fn query(&self, bigquery: &BigQuery) -> Result<Outcome, ApiError> {
         let now_ms = bigquery.now_ms();
         let mut store = bigquery.store();
+        let context = StatementContext {
+            now_ms,
+            streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
+        };
         // Planned first: what is wrong with it is found before anything is charged.
-        let planned = run_statement(self, &mut store, now_ms, true)?;
-        let (processed, billed) = self.cost(planned.bytes);
+        let planned = run_statement(self, &mut store, &context, Run::Planned)?;
+        let (processed, billed) = self.cost(&store, planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
                 400,
@@ -182,7 +201,7 @@ impl QueryJob {
                 ..Outcome::default()
             });
         }
-        let done = self.run_guarded(bigquery, &mut store, now_ms)?;
+        let done = run_statement(self, &mut store, &context, Run::Whole)?;
         if let Some(changed) = self.glance.changes.as_ref() {
             store.writes.rows_moved(changed);
         }
@@ -216,51 +235,6 @@ impl QueryJob {
             result: Some(result),
             ..Outcome::default()
         })
-    }
-
-    /// Runs the statement; if rows in the streaming buffer would change, nothing does.
-    fn run_guarded(
-        &self,
-        bigquery: &BigQuery,
-        store: &mut Store,
-        now_ms: u64,
-    ) -> Result<StatementOutcome, ApiError> {
-        let since = (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds);
-        let buffered = |table: &Table| -> Vec<Row> {
-            let fresh = |row: &&Row| row.streamed_at.is_some_and(|time| time >= since);
-            table.rows.iter().filter(fresh).cloned().collect()
-        };
-        let guarded = self
-            .glance
-            .changes
-            .clone()
-            .filter(|_| self.glance.is_mutating());
-        let before = guarded.and_then(|name| {
-            let table = store.table(&name).ok()?;
-            let rows = buffered(table);
-            (!rows.is_empty()).then(|| (name, table.clone(), rows))
-        });
-        let Some((name, table, rows)) = before else {
-            return run_statement(self, store, now_ms, false);
-        };
-        let done = run_statement(self, store, now_ms, false);
-        let unchanged = store
-            .table(&name)
-            .is_ok_and(|table| buffered(table) == rows);
-        if done.is_ok() && unchanged {
-            return done;
-        }
-        *store.table_mut(&name)? = table;
-        done?;
-        let statement = match self.glance.verb.as_str() {
-            "MERGE" => "UPDATE/MERGE/DELETE",
-            "TRUNCATE" => "TRUNCATE",
-            _ => "UPDATE or DELETE",
-        };
-        Err(ApiError::invalid_query(format!(
-            "{statement} statement over table {}.{}.{} would affect rows in the streaming buffer, which is not supported",
-            name.project, name.dataset, name.table
-        )))
     }
 
     /// What a table may have against being changed by a statement now.
@@ -298,7 +272,7 @@ impl QueryJob {
     }
 
     /// Bytes that the statement reads, and those that it is billed for.
-    fn cost(&self, processed: u64) -> (u64, u64) {
+    fn cost(&self, store: &Store, processed: u64) -> (u64, u64) {
         let is_free = matches!(
             self.glance.verb.as_str(),
             "CREATE" | "ALTER" | "DROP" | "TRUNCATE"
@@ -307,6 +281,7 @@ impl QueryJob {
             return (0, 0);
         }
         let mut names = self.glance.names.clone();
+        names.retain(|name| store.table(name).is_ok());
         names.sort_unstable();
         names.dedup();
         let least = LEAST_BILLED * names.len() as u64;
@@ -410,23 +385,24 @@ impl Tables for StoreTables<'_> {
 fn run_statement(
     job: &QueryJob,
     store: &mut Store,
-    now_ms: u64,
-    dry_run: bool,
+    context: &StatementContext,
+    how: Run,
 ) -> Result<StatementOutcome, ApiError> {
     let (project, dataset) = match &job.default_dataset {
         Some((project, dataset)) => (project.clone(), Some(dataset.clone())),
         None => (job.project.clone(), None),
     };
-    let context = sql::Context {
+    let run = sql::Context {
         default_project: project,
         default_dataset: dataset,
-        now_micros: i64::try_from(now_ms).unwrap_or(i64::MAX / 1000) * 1000,
+        now_micros: i64::try_from(context.now_ms).unwrap_or(i64::MAX / 1000) * 1000,
         parameters: parameters(&job.parameters)?,
-        dry_run,
-        streaming_since: None,
+        dry_run: how == Run::Planned,
+        streaming_since: Some(context.streaming_since),
     };
+    let now_ms = context.now_ms;
     let mut tables = StoreTables { store, now_ms };
-    let done = sql::run(&job.text, &mut tables, &context).map_err(|error| match error.kind {
+    let done = sql::run(&job.text, &mut tables, &run).map_err(|error| match error.kind {
         SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
         SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
         SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),

@@ -225,6 +225,9 @@ pub(crate) fn summary(name: &TableName, table: &Table) -> Value {
         "type": if table.view.is_some() { "VIEW" } else { "TABLE" },
         "creationTime": table.record.created_ms.to_string(),
     });
+    if let Some(query) = &table.view {
+        body["view"] = json!({"query": query, "useLegacySql": false});
+    }
     if let Some(friendly_name) = &table.record.friendly_name {
         body["friendlyName"] = json!(friendly_name);
     }
