@@ -1,17 +1,17 @@
 //! Query jobs: what surrounds a statement — caps, costs, refusals of mutating ones, destinations. The
-//! statement itself is run in one place, `run_statement`. Facts: section 6.
+//! statement itself is run in `runner`. Facts: section 6.
 
 use serde_json::{Map, Value, json};
 
 use super::BigQuery;
 use super::answer::ApiError;
-use super::encode;
 use super::job::{Outcome, ResultSet};
 use super::load::{Write, may_create};
 use super::request::{check_names, int64};
+use super::runner::{self, Moment, Run};
 use super::statement::{self, Glance};
 use super::store::Store;
-use super::table::{Column, Row, Table, TableName};
+use super::table::{Row, Table, TableName};
 use super::table_body;
 
 /// What a statement on demand costs at least per table, in bytes.
@@ -53,54 +53,17 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    #[expect(
-        dead_code,
-        reason = "read once the SQL runner is called in `run_statement`"
-    )]
-    text: String,
-    #[expect(
-        dead_code,
-        reason = "read once the SQL runner is called in `run_statement`"
-    )]
-    project: String,
+    pub(crate) text: String,
+    pub(crate) project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    #[expect(
-        dead_code,
-        reason = "read once the SQL runner is called in `run_statement`"
-    )]
-    parameters: Value,
+    pub(crate) parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
-}
-
-/// What a statement has to know beside itself.
-#[derive(Debug, Clone, Copy)]
-#[expect(
-    dead_code,
-    reason = "read once the SQL runner is called in `run_statement`"
-)]
-struct StatementContext {
-    now_ms: u64,
-    /// Rows that were streamed at this second or later cannot be changed.
-    streaming_since: u64,
-}
-
-/// What a statement did, in the words of this module.
-#[derive(Debug, Default)]
-pub(crate) struct StatementOutcome {
-    /// Such as `SELECT`, `MERGE`, `CREATE_TABLE`.
-    pub(crate) statement_type: String,
-    pub(crate) columns: Vec<Column>,
-    pub(crate) rows: Vec<Row>,
-    /// Rows that were inserted, updated and deleted.
-    pub(crate) changed: Option<(u64, u64, u64)>,
-    /// What a DDL statement did, such as `CREATE`.
-    pub(crate) ddl: Option<(&'static str, TableName)>,
 }
 
 impl QueryJob {
@@ -180,7 +143,15 @@ impl QueryJob {
     fn query(&self, bigquery: &BigQuery) -> Result<Outcome, ApiError> {
         let now_ms = bigquery.now_ms();
         let mut store = bigquery.store();
-        let (processed, billed) = self.cost(&store);
+        let moment = Moment {
+            now_ms,
+            streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
+        };
+        let run = if self.dry_run { Run::Check } else { Run::Real };
+        // Planned first: what is wrong with it is found before anything is charged.
+        let planned = runner::run_statement(self, &mut store, moment, Run::Check)?;
+        runner::check_rights(self, &mut store, now_ms, run)?;
+        let (processed, billed) = self.cost(planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
                 400,
@@ -194,19 +165,12 @@ impl QueryJob {
         self.check_change(bigquery, &store, now_ms)?;
         if self.dry_run {
             return Ok(Outcome {
-                statistics: statistics(&self.glance.verb, processed, billed),
+                statistics: statistics(&planned.statement_type, processed, billed),
                 bytes_processed: Some(processed),
                 ..Outcome::default()
             });
         }
-        let context = StatementContext {
-            now_ms,
-            streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
-        };
-        let done = run_statement(self, &mut store, &context)?;
-        if let Some(changed) = self.glance.changes.as_ref() {
-            store.writes.rows_moved(changed);
-        }
+        let done = runner::run_statement(self, &mut store, moment, Run::Real)?;
         let mut statistics = statistics(&done.statement_type, processed, billed);
         let affected = done.changed.map(|(inserted, updated, deleted)| {
             statistics.insert(
@@ -259,10 +223,6 @@ impl QueryJob {
         let Some(name) = &self.glance.changes else {
             return Ok(());
         };
-        store.access.require(
-            "bigquery.tables.updateData",
-            super::access::Resource::Table(name),
-        )?;
         let seconds = bigquery.options.cdc_seconds;
         if self.glance.is_mutating() && store.writes.had_changes(name, now_ms, seconds) {
             return Err(ApiError::invalid_query(format!(
@@ -274,26 +234,19 @@ impl QueryJob {
     }
 
     /// Bytes that the statement reads, and those that it is billed for.
-    fn cost(&self, store: &Store) -> (u64, u64) {
-        let mut seen: Vec<&TableName> = Vec::new();
-        let (mut processed, mut billed) = (0, 0);
-        for name in &self.glance.names {
-            let Ok(table) = store.table(name) else {
-                continue;
-            };
-            if seen.contains(&name) {
-                continue;
-            }
-            seen.push(name);
-            let bytes = encode::rows_bytes(&table.rows);
-            processed += bytes;
-            billed += bytes.next_multiple_of(1 << 20).max(LEAST_BILLED);
-        }
+    fn cost(&self, processed: u64) -> (u64, u64) {
         let is_free = matches!(
             self.glance.verb.as_str(),
             "CREATE" | "ALTER" | "DROP" | "TRUNCATE"
         );
-        if is_free { (0, 0) } else { (processed, billed) }
+        if is_free {
+            return (0, 0);
+        }
+        let mut names = self.glance.names.clone();
+        names.sort_unstable();
+        names.dedup();
+        let least = LEAST_BILLED * names.len() as u64;
+        (processed, processed.next_multiple_of(1 << 20).max(least))
     }
 
     /// Writes the rows of a SELECT into the table that the job names.
@@ -351,21 +304,4 @@ fn statistics(statement_type: &str, processed: u64, billed: u64) -> Map<String, 
         Value::Object(statistics) => statistics,
         _ => Map::new(),
     }
-}
-
-/// Runs a statement against the store: the one place where the SQL runner is called.
-///
-/// THE SQL RUNNER GOES HERE. It is given `job.text`, the tables of `store`, and `job.project`,
-/// `job.default_dataset`, `job.parameters` and the context; its outcome becomes a `StatementOutcome`,
-/// its errors `ApiError::invalid_query`, `not_found`, `duplicate` or `not_simulated`. It changes nothing
-/// when it fails.
-fn run_statement(
-    job: &QueryJob,
-    _store: &mut Store,
-    _context: &StatementContext,
-) -> Result<StatementOutcome, ApiError> {
-    Err(ApiError::not_simulated(format!(
-        "{} statements",
-        job.glance.verb
-    )))
 }

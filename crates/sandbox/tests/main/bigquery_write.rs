@@ -554,6 +554,12 @@ async fn changes_are_laid_over_the_table_by_key_and_number() {
         {"name": "id", "type": "INTEGER"}, {"name": "name", "type": "STRING"}]}}),
         )
         .unwrap();
+    let delete = json!({"query": "DELETE FROM d.t WHERE TRUE", "useLegacySql": false});
+    let refused = trial.bigquery("POST", "/queries", &delete).await;
+    assert!(refused.status == 400 && refused.text().contains("change data capture"));
+    trial.sandbox.bigquery().advance(1801);
+    let allowed = trial.bigquery("POST", "/queries", &delete).await;
+    assert_eq!(allowed.status, 200, "{}", allowed.text());
     let other = "projects/p/datasets/d/tables/u/_default";
     let keyless = client
         .append(vec![request(other, Some(changes()), None, Vec::new())])

@@ -1,0 +1,1 @@
+//! What the engine does with the statements of loaders.
