@@ -24,6 +24,7 @@ mod quota;
 mod request;
 mod rows_api;
 mod schema;
+pub(crate) mod sql;
 mod statement;
 mod store;
 pub(crate) mod table;

@@ -115,8 +115,7 @@ Examples:
 
     async fn close(&self) -> anyhow::Result<()> {
         if !self.warehouse.context.dry_run() {
-            let cost = self.warehouse.jobs.cost.json();
-            tracing::info!(%cost, "what the run cost BigQuery");
+            self.warehouse.jobs.cost.tell();
         }
         let is_whole = !self.warehouse.context.stop().requested()
             && self.writers().iter().all(|writer| !writer.has_failed());

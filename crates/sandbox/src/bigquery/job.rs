@@ -54,7 +54,7 @@ pub(crate) struct Job {
 
 /// How far a job is.
 pub(crate) enum Phase {
-    Waiting(Work),
+    Waiting(Box<Work>),
     Executing,
     Done(Box<Outcome>),
 }
@@ -182,7 +182,7 @@ impl Job {
             return None;
         }
         match std::mem::replace(&mut self.phase, Phase::Executing) {
-            Phase::Waiting(work) => Some(work),
+            Phase::Waiting(work) => Some(*work),
             _ => None,
         }
     }

@@ -202,7 +202,7 @@ pub(crate) fn submit(
         Some(JobFault::Fail { reason }) => work = Work::Fail(failure(reason, &job)),
         None => {}
     }
-    job.phase = Phase::Waiting(work);
+    job.phase = Phase::Waiting(Box::new(work));
     let at_once = job.needed_polls == Some(0) || asked.dry_run;
     store.jobs.add(key.clone(), job);
     drop(store);

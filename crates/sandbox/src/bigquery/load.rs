@@ -209,6 +209,7 @@ impl LoadJob {
         let planned = self.plan(seen.as_ref())?;
         let (rows, flaws) = self.read(bigquery, data, &planned.columns);
         if flaws.len() > self.max_bad {
+            bigquery.tally(&self.destination, 0, flaws.len(), bytes);
             return Ok(Some(too_many_flaws(rows.len(), &flaws)));
         }
         let now_ms = bigquery.now_ms();
@@ -223,7 +224,10 @@ impl LoadJob {
             "outputRows": rows.len().to_string(), "outputBytes": output_bytes.to_string(),
             "badRecords": flaws.len().to_string(),
         });
+        let loaded = rows.len();
         self.apply(&mut store, planned, seen.is_some(), rows, now_ms)?;
+        drop(store);
+        bigquery.tally(&self.destination, loaded, flaws.len(), bytes);
         let mut outcome = Outcome::default();
         if let Value::Object(statistics) = statistics {
             outcome.statistics = statistics;

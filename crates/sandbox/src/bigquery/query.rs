@@ -5,13 +5,16 @@ use serde_json::{Map, Value, json};
 
 use super::BigQuery;
 use super::answer::ApiError;
-use super::encode;
+use super::decode;
 use super::job::{Outcome, ResultSet};
+use super::literal::Excess;
 use super::load::{Write, may_create};
 use super::request::{check_names, int64};
+use super::schema;
+use super::sql::{self, SqlErrorKind, Tables};
 use super::statement::{self, Glance};
 use super::store::Store;
-use super::table::{Column, Row, Table, TableName};
+use super::table::{Column, Row, Table, TableName, Type};
 use super::table_body;
 
 /// What a statement on demand costs at least per table, in bytes.
@@ -53,17 +56,32 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    pub(crate) text: String,
-    pub(crate) project: String,
+    text: String,
+    project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    pub(crate) parameters: Value,
+    parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
+}
+
+/// What a statement has to know beside itself.
+#[derive(Debug, Clone, Copy)]
+struct StatementContext {
+    now_ms: u64,
+    /// Rows that were streamed at this second or later cannot be changed.
+    streaming_since: u64,
+}
+
+/// Whether a statement is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Planned,
+    Whole,
 }
 
 /// What a statement did, in the words of this module.
@@ -77,6 +95,8 @@ pub(crate) struct StatementOutcome {
     pub(crate) changed: Option<(u64, u64, u64)>,
     /// What a DDL statement did, such as `CREATE`.
     pub(crate) ddl: Option<(&'static str, TableName)>,
+    /// Bytes that it reads.
+    pub(crate) bytes: u64,
 }
 
 impl QueryJob {
@@ -156,7 +176,13 @@ impl QueryJob {
     fn query(&self, bigquery: &BigQuery) -> Result<Outcome, ApiError> {
         let now_ms = bigquery.now_ms();
         let mut store = bigquery.store();
-        let (processed, billed) = self.cost(&store);
+        let context = StatementContext {
+            now_ms,
+            streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
+        };
+        // Planned first: what is wrong with it is found before anything is charged.
+        let planned = run_statement(self, &mut store, &context, Run::Planned)?;
+        let (processed, billed) = self.cost(&store, planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
                 400,
@@ -170,12 +196,12 @@ impl QueryJob {
         self.check_change(bigquery, &store, now_ms)?;
         if self.dry_run {
             return Ok(Outcome {
-                statistics: statistics(&self.glance.verb, processed, billed),
+                statistics: statistics(&planned.statement_type, processed, billed),
                 bytes_processed: Some(processed),
                 ..Outcome::default()
             });
         }
-        let done = self.run_guarded(bigquery, &mut store, now_ms)?;
+        let done = run_statement(self, &mut store, &context, Run::Whole)?;
         if let Some(changed) = self.glance.changes.as_ref() {
             store.writes.rows_moved(changed);
         }
@@ -209,51 +235,6 @@ impl QueryJob {
             result: Some(result),
             ..Outcome::default()
         })
-    }
-
-    /// Runs the statement; if rows in the streaming buffer would change, nothing does.
-    fn run_guarded(
-        &self,
-        bigquery: &BigQuery,
-        store: &mut Store,
-        now_ms: u64,
-    ) -> Result<StatementOutcome, ApiError> {
-        let since = (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds);
-        let buffered = |table: &Table| -> Vec<Row> {
-            let fresh = |row: &&Row| row.streamed_at.is_some_and(|time| time >= since);
-            table.rows.iter().filter(fresh).cloned().collect()
-        };
-        let guarded = self
-            .glance
-            .changes
-            .clone()
-            .filter(|_| self.glance.is_mutating());
-        let before = guarded.and_then(|name| {
-            let table = store.table(&name).ok()?;
-            let rows = buffered(table);
-            (!rows.is_empty()).then(|| (name, table.clone(), rows))
-        });
-        let Some((name, table, rows)) = before else {
-            return run_statement(self, store, now_ms);
-        };
-        let done = run_statement(self, store, now_ms);
-        let unchanged = store
-            .table(&name)
-            .is_ok_and(|table| buffered(table) == rows);
-        if done.is_ok() && unchanged {
-            return done;
-        }
-        *store.table_mut(&name)? = table;
-        done?;
-        let statement = match self.glance.verb.as_str() {
-            "MERGE" => "UPDATE/MERGE/DELETE",
-            "TRUNCATE" => "TRUNCATE",
-            _ => "UPDATE or DELETE",
-        };
-        Err(ApiError::invalid_query(format!(
-            "{statement} statement over table {}.{}.{} would affect rows in the streaming buffer, which is not supported",
-            name.project, name.dataset, name.table
-        )))
     }
 
     /// What a table may have against being changed by a statement now.
@@ -291,26 +272,20 @@ impl QueryJob {
     }
 
     /// Bytes that the statement reads, and those that it is billed for.
-    fn cost(&self, store: &Store) -> (u64, u64) {
-        let mut seen: Vec<&TableName> = Vec::new();
-        let (mut processed, mut billed) = (0, 0);
-        for name in &self.glance.names {
-            let Ok(table) = store.table(name) else {
-                continue;
-            };
-            if seen.contains(&name) {
-                continue;
-            }
-            seen.push(name);
-            let bytes = encode::rows_bytes(&table.rows);
-            processed += bytes;
-            billed += bytes.next_multiple_of(1 << 20).max(LEAST_BILLED);
-        }
+    fn cost(&self, store: &Store, processed: u64) -> (u64, u64) {
         let is_free = matches!(
             self.glance.verb.as_str(),
             "CREATE" | "ALTER" | "DROP" | "TRUNCATE"
         );
-        if is_free { (0, 0) } else { (processed, billed) }
+        if is_free {
+            return (0, 0);
+        }
+        let mut names = self.glance.names.clone();
+        names.retain(|name| store.table(name).is_ok());
+        names.sort_unstable();
+        names.dedup();
+        let least = LEAST_BILLED * names.len() as u64;
+        (processed, processed.next_multiple_of(1 << 20).max(least))
     }
 
     /// Writes the rows of a SELECT into the table that the job names.
@@ -370,18 +345,110 @@ fn statistics(statement_type: &str, processed: u64, billed: u64) -> Map<String, 
     }
 }
 
-/// Runs a statement against the store: the one place where the SQL runner is called.
-///
-/// THE SQL RUNNER GOES HERE: give it `job.text`, the tables of `store`, and `job.project`,
-/// `job.default_dataset`, `job.parameters`, `now_ms` as its context; turn its outcome into a
-/// `StatementOutcome` and its errors into `ApiError::invalid_query`, `not_found` or `duplicate`.
+/// The store as statements see it.
+struct StoreTables<'a> {
+    store: &'a mut Store,
+    now_ms: u64,
+}
+
+impl Tables for StoreTables<'_> {
+    fn get(&self, name: &TableName) -> Option<&Table> {
+        self.store.table(name).ok()
+    }
+
+    fn get_mut(&mut self, name: &TableName) -> Option<&mut Table> {
+        self.store.table_mut(name).ok()
+    }
+
+    fn put(&mut self, name: &TableName, table: Table) {
+        let now_ms = self.now_ms;
+        if let Ok(known) = self.store.table_mut(name) {
+            let record = std::mem::take(&mut known.record);
+            *known = Table { record, ..table };
+            known.touch(now_ms);
+        } else {
+            // The statement has asked whether the dataset is there.
+            drop(self.store.put_table(name, table, now_ms));
+        }
+    }
+
+    fn remove(&mut self, name: &TableName) -> Option<Table> {
+        self.store.drop_table(name).ok()
+    }
+
+    fn dataset_exists(&self, project: &str, dataset: &str) -> bool {
+        self.store.dataset(project, dataset).is_ok()
+    }
+}
+
+/// Runs a statement against the store, or only has it checked and its bytes counted.
 fn run_statement(
     job: &QueryJob,
-    _store: &mut Store,
-    _now_ms: u64,
+    store: &mut Store,
+    context: &StatementContext,
+    how: Run,
 ) -> Result<StatementOutcome, ApiError> {
-    Err(ApiError::not_simulated(format!(
-        "{} statements",
-        job.glance.verb
-    )))
+    let (project, dataset) = match &job.default_dataset {
+        Some((project, dataset)) => (project.clone(), Some(dataset.clone())),
+        None => (job.project.clone(), None),
+    };
+    let run = sql::Context {
+        default_project: project,
+        default_dataset: dataset,
+        now_micros: i64::try_from(context.now_ms).unwrap_or(i64::MAX / 1000) * 1000,
+        parameters: parameters(&job.parameters)?,
+        dry_run: how == Run::Planned,
+        streaming_since: Some(context.streaming_since),
+    };
+    let now_ms = context.now_ms;
+    let mut tables = StoreTables { store, now_ms };
+    let done = sql::run(&job.text, &mut tables, &run).map_err(|error| match error.kind {
+        SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
+        SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
+        SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
+        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
+    })?;
+    let is_dml = matches!(
+        done.statement_kind,
+        "MERGE" | "INSERT" | "UPDATE" | "DELETE" | "SCRIPT" | "TRUNCATE_TABLE"
+    );
+    let operation = match done.statement_kind {
+        kind if kind.starts_with("CREATE_") => Some("CREATE"),
+        kind if kind.starts_with("DROP_") => Some("DROP"),
+        kind if kind.starts_with("ALTER_") => Some("ALTER"),
+        _ => None,
+    };
+    Ok(StatementOutcome {
+        statement_type: done.statement_kind.to_owned(),
+        columns: done.columns,
+        rows: done.rows,
+        changed: is_dml.then_some((done.inserted, done.updated, done.deleted)),
+        ddl: operation.zip(done.affected_table),
+        bytes: done.bytes_processed,
+    })
+}
+
+/// The parameters of a query, as far as they are single values.
+fn parameters(given: &Value) -> Result<Vec<sql::Parameter>, ApiError> {
+    let given = given.as_array().map(Vec::as_slice).unwrap_or_default();
+    given.iter().map(parameter).collect()
+}
+
+fn parameter(given: &Value) -> Result<sql::Parameter, ApiError> {
+    let word = given["parameterType"]["type"].as_str().unwrap_or_default();
+    let column = schema::from_json(&json!({"fields": [{"name": "p", "type": word}]}))
+        .ok()
+        .and_then(|mut columns| columns.pop())
+        .filter(|column| !matches!(column.kind, Type::Struct(_)))
+        .ok_or_else(|| ApiError::not_simulated(format!("query parameters of type `{word}`")))?;
+    let value = match given["parameterValue"]["value"].as_str() {
+        None => super::value::Value::Null,
+        Some(text) => decode::scalar(text, decode::Form::Quoted, &column, Excess::Refuse)
+            .ok_or_else(|| ApiError::invalid_query(format!("Invalid value for type: {word}")))?,
+    };
+    Ok(sql::Parameter {
+        name: given["name"].as_str().map(str::to_owned),
+        column,
+        value,
+    })
 }

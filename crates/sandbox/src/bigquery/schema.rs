@@ -252,12 +252,10 @@ fn column(field: &Value, depth: usize) -> Result<Column, ApiError> {
         )));
     }
     Ok(Column {
-        name: name.to_owned(),
-        kind,
-        mode,
         description: description.map(str::to_owned),
         digits,
         max_length,
+        ..Column::new(name, kind, mode)
     })
 }
 

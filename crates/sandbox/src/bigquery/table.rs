@@ -50,6 +50,8 @@ pub(crate) struct Table {
     pub(crate) max_staleness: Option<String>,
     /// When the table goes away, in milliseconds since 1970.
     pub(crate) expires_at_ms: Option<u64>,
+    /// The text of the query, if this is a view; then there are no rows.
+    pub(crate) view: Option<String>,
     /// What the REST API alone knows of a table; statements leave it as it is.
     pub(crate) record: Record,
 }

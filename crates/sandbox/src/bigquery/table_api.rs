@@ -312,6 +312,7 @@ impl Table {
             primary_key: self.primary_key.clone(),
             max_staleness: self.max_staleness.clone(),
             expires_at_ms: self.expires_at_ms,
+            view: self.view.clone(),
             record: self.record.clone(),
         }
     }

@@ -187,6 +187,9 @@ pub(crate) fn to_json(name: &TableName, table: &Table, location: &str, buffer_ms
     if let Some(description) = &table.description {
         body["description"] = json!(description);
     }
+    if let Some(query) = &table.view {
+        body["view"] = json!({"query": query, "useLegacySql": false});
+    }
     if !table.primary_key.is_empty() {
         body["tableConstraints"] = json!({"primaryKey": {"columns": table.primary_key}});
     }
@@ -219,9 +222,12 @@ pub(crate) fn summary(name: &TableName, table: &Table) -> Value {
         "kind": "bigquery#table",
         "id": name.to_string(),
         "tableReference": reference(name),
-        "type": "TABLE",
+        "type": if table.view.is_some() { "VIEW" } else { "TABLE" },
         "creationTime": table.record.created_ms.to_string(),
     });
+    if let Some(query) = &table.view {
+        body["view"] = json!({"query": query, "useLegacySql": false});
+    }
     if let Some(friendly_name) = &table.record.friendly_name {
         body["friendlyName"] = json!(friendly_name);
     }

@@ -8,6 +8,8 @@
 mod aggregation;
 mod bigquery;
 mod bigquery_jobs;
+mod bigquery_wire;
+mod bigquery_write;
 mod control;
 mod faults;
 mod pendo;
