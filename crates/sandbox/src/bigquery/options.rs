@@ -144,7 +144,7 @@ pub struct BigQueryOptions {
     )]
     pub cdc_seconds: u64,
 
-    /// Seconds for which open append connections do not know a new column (minutes with the service)
+    /// Seconds for which appends do not know a new column, from the first that could (minutes with the service)
     #[arg(
         id = "bigquery-schema-lag-seconds",
         long = "bigquery-schema-lag-seconds",
