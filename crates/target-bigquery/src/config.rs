@@ -200,16 +200,16 @@ pub enum DateTimes {
 impl Settings for Config {
     fn settings() -> Vec<Setting> {
         let mut settings = vec![
-            Setting::text("project").about(
+            Setting::text("project").in_starter().about(
                 "The project that holds the data sets and pays for jobs; that of the credentials if left out.",
             ),
-            Setting::text("dataset").about(
+            Setting::text("dataset").in_starter().about(
                 "The data set. `{column}` stands for a column's value: `tenant_{organization_id}` gives each organization a data set of its own.",
             ),
             Setting::text("credentials_path").about(
                 "A file of Google credentials (service account, user, workload identity); Application Default Credentials if left out.",
             ),
-            Setting::secret("credentials").about(
+            Setting::secret("credentials").not_in_starter().about(
                 "The text of such a file, or an access token, instead of `credentials_path`; read again when BigQuery says that it is no longer good.",
             ),
             Setting::word("service_account_token", &["self_signed", "exchange"])

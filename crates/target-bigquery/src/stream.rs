@@ -407,7 +407,7 @@ impl Writer for StreamWriter {
     async fn close(&self) -> anyhow::Result<()> {
         let shape = self.inner.shape()?;
         if shape.mode == Mode::AppendDedupe {
-            dedupe::dedupe(&self.inner, shape).await?;
+            dedupe::dedupe(&self.inner).await?;
         }
         Ok(())
     }
