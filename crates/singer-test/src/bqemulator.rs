@@ -14,13 +14,18 @@ use crate::python::{self, PATIENCE};
 pub const PROJECT: &str = "interop";
 
 /// Serves until stdin ends, so that no server outlives the test that started it, however that dies.
-/// Ports of 0 let the system choose; the server logs those it got.
+/// Ports of 0 let the system choose; the server logs those it got. It has one connection to DuckDB and
+/// some handlers on threads, where one takes the rows that another has asked for: here none is on a thread.
 const SERVER: &str = "
 import os, sys, threading
 def watch():
     sys.stdin.read()
     os._exit(0)
 threading.Thread(target=watch, daemon=True).start()
+import fastapi.routing
+async def at_once(handler, *args, **named):
+    return handler(*args, **named)
+fastapi.routing.run_in_threadpool = at_once
 from bqemulator.cli import main
 main(['start', '--ephemeral', '--rest-port', '0', '--grpc-port', '0', '--log-format', 'json', '--log-level', 'info'])
 ";
@@ -77,7 +82,9 @@ impl BqEmulator {
         process.wait_for_log("grpc.listen");
         let log = process.stderr();
         let address = |event: &str| {
-            let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let lines = log
+                .lines()
+                .filter_map(|line| serde_json::from_str::<Value>(line).ok());
             let mut listening = lines.filter(|line| line["event"] == event);
             let line = listening.next().expect("the server logs where it listens");
             format!("http://127.0.0.1:{}", line["port"])
@@ -137,7 +144,10 @@ impl Table {
         let mut rows = BTreeMap::new();
         for row in &self.rows {
             let number = row[column].as_i64().expect("the column is an integer");
-            assert!(rows.insert(number, row).is_none(), "{number} stands there twice");
+            assert!(
+                rows.insert(number, row).is_none(),
+                "{number} stands there twice"
+            );
         }
         rows
     }
@@ -150,7 +160,11 @@ impl Table {
             .flatten()
             .map(|column| {
                 let text = |key: &str| column[key].as_str().unwrap_or_default().to_owned();
-                let mark = if column["mode"] == "REPEATED" { "[]" } else { "" };
+                let mark = if column["mode"] == "REPEATED" {
+                    "[]"
+                } else {
+                    ""
+                };
                 (text("name"), format!("{}{mark}", text("type")))
             })
             .collect()
