@@ -147,6 +147,13 @@ impl Activity {
         inner.last.push_back(entry);
     }
 
+    /// Counts what was done to a table outside of the request that asked for it.
+    pub(crate) fn tally(&self, tally: &Tally) {
+        let mut inner = self.lock();
+        let uptime = inner.started.elapsed();
+        inner.count(tally, uptime);
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let inner = self.lock();
         let uptime = inner.started.elapsed();

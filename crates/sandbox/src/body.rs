@@ -1,8 +1,10 @@
 //! Reading request bodies: collected up to a limit, or only counted.
 
 use axum::body::Body;
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use memchr::memmem;
+
+use crate::line::Line;
 
 /// How far a body that is too large is read on, so that the client gets to read the answer.
 const DRAIN_LIMIT: usize = 256 << 20;
@@ -64,6 +66,32 @@ pub(crate) async fn drain(body: Body) {
             break;
         }
     }
+}
+
+/// A body that breaks off behind so many bytes, as the connection then does.
+pub(crate) fn cut_off(whole: Body, bytes: usize, line: Option<Line>) -> Body {
+    let frames = whole.into_data_stream();
+    let rest = stream::unfold(
+        (frames, Some(bytes), line),
+        |(mut frames, left, line)| async move {
+            let left = left?;
+            match frames.next().await? {
+                Ok(frame) if frame.len() <= left => {
+                    let left = left - frame.len();
+                    Some((Ok(frame), (frames, Some(left), line)))
+                }
+                Ok(frame) if left > 0 => Some((Ok(frame.slice(..left)), (frames, Some(0), line))),
+                _ => {
+                    if let Some(line) = &line {
+                        line.reset();
+                    }
+                    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+                    Some((Err(axum::Error::new(broken)), (frames, None, line)))
+                }
+            }
+        },
+    );
+    Body::from_stream(rest)
 }
 
 /// Counts a text in a stream of chunks, also where a chunk ends inside it.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::activity::Snapshot;
+use crate::bigquery;
 use crate::faults::{Fault, FaultError, FaultState};
 use crate::pendo::Kind;
 use crate::server::World;
@@ -63,6 +64,7 @@ pub(crate) fn routes(world: Arc<World>) -> Router {
         .route("/pendo/{kind}/schema", post(replace_schema))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::clone(&world))
+        .merge(bigquery::control::routes(Arc::clone(&world.bigquery)))
         .merge(source::control::routes(world))
 }
 
@@ -114,6 +116,7 @@ async fn change_faults(State(world): State<Arc<World>>, body: Bytes) -> Response
 async fn reset(State(world): State<Arc<World>>) -> Response {
     world.activity.reset();
     world.faults.set(world.first_faults.clone());
+    world.bigquery.reset();
     match world.pendo.reset() {
         Ok(()) => {
             world.know_source();

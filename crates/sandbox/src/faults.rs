@@ -32,6 +32,52 @@ pub(crate) enum Action {
     TooLarge { bytes: usize },
     /// Answers 408 to calls with more records than `records`, after it applied the first `applied`.
     Timeout { records: usize, applied: usize },
+    /// Breaks the connection after so many bytes of the body.
+    CutUpload { bytes: usize },
+    /// Befalls a job when it is taken on, whatever request that comes in.
+    Job(JobFault),
+    /// Befalls a call or a message of gRPC.
+    Grpc(GrpcFault),
+}
+
+/// What happens to a job.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum JobFault {
+    /// It does not end before it was looked at so often, or never.
+    Hang { polls: Option<u32> },
+    /// It fails for a reason of the service.
+    Fail { reason: &'static str },
+}
+
+/// What happens to a call or a message of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct GrpcFault {
+    /// The number of the status.
+    pub(crate) code: i32,
+    pub(crate) moment: Moment,
+    pub(crate) form: GrpcForm,
+}
+
+/// How a client learns of a fault of gRPC.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum GrpcForm {
+    /// The call ends with the status.
+    Status,
+    /// The answer to a message holds the status, and the call goes on.
+    Response,
+    /// The connection breaks.
+    Reset,
+}
+
+/// The faults that a request asks for itself, for services that look for them at another moment.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnFaults(pub(crate) Vec<Fault>);
+
+impl Action {
+    /// Whether it strikes at requests, and not at what a service makes of them.
+    fn strikes_requests(&self) -> bool {
+        !matches!(self, Action::Job(_) | Action::Grpc(_))
+    }
 }
 
 /// An answer that stands in for the service's.
@@ -41,6 +87,8 @@ pub(crate) struct Refusal {
     pub(crate) status: u16,
     /// Seconds of the `Retry-After` header, if there is to be one.
     pub(crate) retry_after: Option<u64>,
+    /// The reason in the body of an answer of BigQuery, if it is to be another one.
+    pub(crate) named: Option<&'static str>,
 }
 
 /// Why the service is made to refuse.
@@ -68,6 +116,8 @@ pub(crate) struct Verdict {
     pub(crate) delay: Duration,
     pub(crate) cut: bool,
     pub(crate) empty: bool,
+    /// The connection breaks after so many bytes of the body.
+    pub(crate) upload_cut: Option<usize>,
     pub(crate) call: CallFaults,
 }
 
@@ -103,6 +153,9 @@ impl Verdict {
             Action::Timeout { records, applied } => {
                 self.call.record_limit = Some((*records, *applied));
             }
+            Action::CutUpload { bytes } => self.upload_cut = Some(*bytes),
+            // They are asked for by the service.
+            Action::Job(_) | Action::Grpc(_) => {}
         }
     }
 }
@@ -157,11 +210,12 @@ impl FaultBoard {
     /// Decides on one request, and counts it. `own` are the faults that the request itself asks for.
     pub(crate) fn decide(&self, method: &str, path: &str, own: &[Fault]) -> Verdict {
         let mut verdict = Verdict::default();
-        for fault in own {
+        for fault in own.iter().filter(|fault| fault.action.strikes_requests()) {
             verdict.add(fault, 0);
         }
         for active in self.lock().iter_mut() {
-            if !active.fault.scope.covers(method, path) {
+            let is_asked = active.fault.action.strikes_requests();
+            if !is_asked || !active.fault.scope.covers(method, path) {
                 continue;
             }
             if active.count.strikes(&active.fault.trigger) {
@@ -169,6 +223,45 @@ impl FaultBoard {
             }
         }
         verdict
+    }
+
+    /// Decides on a job that is taken on. `path` is its kind and the table it writes, for the scope.
+    pub(crate) fn strike_job(&self, path: &str, own: Option<&OwnFaults>) -> Option<JobFault> {
+        let job = |fault: &Fault| match fault.action {
+            Action::Job(job) => Some(job),
+            _ => None,
+        };
+        let own = own.and_then(|own| own.0.iter().find_map(job));
+        own.or_else(|| self.strike("POST", path, job))
+    }
+
+    /// Decides on a call or a message of gRPC; its path is the method, and the stream behind it.
+    pub(crate) fn strike_grpc(&self, path: &str) -> Option<GrpcFault> {
+        self.strike("POST", path, |fault| match fault.action {
+            Action::Grpc(grpc) => Some(grpc),
+            _ => None,
+        })
+    }
+
+    /// Counts something for the faults that look at its kind; the first that strikes wins.
+    fn strike<Found>(
+        &self,
+        method: &str,
+        path: &str,
+        kind: impl Fn(&Fault) -> Option<Found>,
+    ) -> Option<Found> {
+        let mut first = None;
+        for active in self.lock().iter_mut() {
+            let Some(found) = kind(&active.fault) else {
+                continue;
+            };
+            if active.fault.scope.covers(method, path)
+                && active.count.strikes(&active.fault.trigger)
+            {
+                first.get_or_insert(found);
+            }
+        }
+        first
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Active>> {

@@ -3,6 +3,7 @@
 //! `antiphon-sandbox` runs it by itself; tests start it in their own process with [`start`].
 
 mod activity;
+pub mod bigquery;
 mod body;
 mod control;
 mod faults;
@@ -26,6 +27,7 @@ use tokio::task::JoinHandle;
 
 use crate::activity::Activity;
 pub use crate::activity::{RequestEntry, Snapshot, TableCounters};
+use crate::bigquery::{BigQuery, BigQueryOptions};
 pub use crate::control::Status;
 use crate::faults::FaultBoard;
 pub use crate::faults::{Fault, FaultError, FaultState};
@@ -58,6 +60,10 @@ pub struct Options {
     /// Settings of the Pendo stand-in.
     #[command(flatten)]
     pub pendo: PendoOptions,
+
+    /// Settings of the BigQuery stand-in.
+    #[command(flatten)]
+    pub bigquery: BigQueryOptions,
 }
 
 impl Default for Options {
@@ -82,12 +88,16 @@ pub struct Sandbox {
 
 /// Starts a sandbox on the current Tokio runtime; it listens when this returns.
 pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
+    let activity = Arc::new(Activity::new());
+    let faults = Arc::new(FaultBoard::new(options.faults.clone()));
+    let bigquery = BigQuery::new(options.bigquery, Arc::clone(&faults), Arc::clone(&activity));
     let world = Arc::new(World {
-        activity: Activity::new(),
-        faults: FaultBoard::new(options.faults.clone()),
+        activity,
+        faults,
         first_faults: options.faults,
         latency: Duration::from_millis(options.latency_ms),
         pendo: Arc::new(Pendo::new(options.pendo)?),
+        bigquery: Arc::new(bigquery),
         source: OnceLock::new(),
         unanswered: AtomicUsize::new(0),
     });
@@ -129,6 +139,22 @@ impl Sandbox {
     /// The stand-in of Pendo, to fill and to dump its tables.
     pub fn pendo(&self) -> &Pendo {
         &self.world.pendo
+    }
+
+    /// The endpoint of BigQuery's REST API, to which a client adds `/bigquery/v2` and
+    /// `/upload/bigquery/v2`; tokens are at `/token` below it.
+    pub fn bigquery_url(&self) -> String {
+        format!("http://{}/bigquery", self.addr)
+    }
+
+    /// The endpoint of the Storage Write API: gRPC without TLS.
+    pub fn grpc_url(&self) -> String {
+        self.url()
+    }
+
+    /// The stand-in of BigQuery, to make and to dump its tables.
+    pub fn bigquery(&self) -> &BigQuery {
+        &self.world.bigquery
     }
 
     /// Takes charge of the database with the sample data: Pendo knows its ids from now on, control

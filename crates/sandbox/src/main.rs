@@ -25,6 +25,8 @@ const EXAMPLES: &str = "Examples:
   antiphon-sandbox serve --fault throttle:every=10,retry-after=1 --fault error:status=503,after=20,times=3
 
 A Pendo client is given base_url http://127.0.0.1:8900/pendo and the key `sandbox-key`.
+A BigQuery client is given http://127.0.0.1:8900/bigquery for REST, http://127.0.0.1:8900 for gRPC,
+and no credentials, or any token that begins with `sandbox-token`.
 The page at http://127.0.0.1:8900/ shows what arrives.";
 
 #[derive(Subcommand)]

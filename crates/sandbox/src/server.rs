@@ -16,7 +16,8 @@ use futures_util::stream;
 use serde_json::json;
 
 use crate::activity::{Activity, RequestEntry, Tally};
-use crate::faults::{Fault, FaultBoard, Moment, Reason, Refusal, Verdict};
+use crate::bigquery::{self, BigQuery};
+use crate::faults::{Fault, FaultBoard, Moment, OwnFaults, Reason, Refusal, Verdict};
 use crate::line::Line;
 use crate::pendo::{self, Pendo};
 use crate::source::{Kind, Source};
@@ -27,12 +28,13 @@ pub(crate) const FAULT_HEADER: &str = "x-sandbox-fault";
 
 /// Everything that the requests share.
 pub(crate) struct World {
-    pub(crate) activity: Activity,
-    pub(crate) faults: FaultBoard,
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) faults: Arc<FaultBoard>,
     /// The faults that a reset returns to.
     pub(crate) first_faults: Vec<Fault>,
     pub(crate) latency: Duration,
     pub(crate) pendo: Arc<Pendo>,
+    pub(crate) bigquery: Arc<BigQuery>,
     /// Set once the database with the sample data is up, if one was asked for.
     pub(crate) source: OnceLock<Source>,
     /// How many requests are being answered.
@@ -60,6 +62,7 @@ pub(crate) struct Held(
 pub(crate) fn routes(world: &Arc<World>) -> Router {
     let services = Router::new()
         .nest("/pendo", pendo::routes(Arc::clone(&world.pendo)))
+        .merge(bigquery::routes(Arc::clone(&world.bigquery)))
         .fallback(unknown_path)
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(world),
@@ -141,7 +144,7 @@ async fn attend(world: Arc<World>, request: Request, next: Next) -> Response {
         .get::<ConnectInfo<Line>>()
         .map(|info| info.0.clone());
     let verdict = world.faults.decide(&method, uri.path(), &own);
-    let (mut response, reset) = strike(&world, &verdict, request, next).await;
+    let (mut response, reset) = strike(&world, &verdict, own, line.as_ref(), request, next).await;
     let tally = response.extensions_mut().remove::<Tally>();
     response.extensions_mut().remove::<Held>();
     let status = if reset { 0 } else { response.status().as_u16() };
@@ -171,6 +174,8 @@ async fn attend(world: Arc<World>, request: Request, next: Next) -> Response {
 async fn strike(
     world: &World,
     verdict: &Verdict,
+    own: Vec<Fault>,
+    line: Option<&Line>,
     mut request: Request,
     next: Next,
 ) -> (Response, bool) {
@@ -180,11 +185,20 @@ async fn strike(
         return (StatusCode::OK.into_response(), true);
     }
     if let Some(refusal) = verdict.answer {
+        let is_google = is_google(request.uri().path());
         body::drain(request.into_body()).await;
         tokio::time::sleep(delay).await;
+        let refuse = if is_google { refuse_as_google } else { refuse };
         return (refuse(refusal), false);
     }
     request.extensions_mut().insert(verdict.call);
+    if !own.is_empty() {
+        request.extensions_mut().insert(OwnFaults(own));
+    }
+    if let Some(bytes) = verdict.upload_cut {
+        let (parts, whole) = request.into_parts();
+        request = Request::from_parts(parts, body::cut_off(whole, bytes, line.cloned()));
+    }
     let response = next.run(request).await;
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -235,6 +249,42 @@ fn refuse(refusal: Refusal) -> Response {
         (Reason::Broken, _) => json("internal", "internal error"),
     };
     *response.status_mut() = status;
+    if let Some(seconds) = refusal.retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// Whether a path belongs to a service of Google.
+fn is_google(path: &str) -> bool {
+    ["/bigquery/", "/upload/bigquery/"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+}
+
+/// The same for the services of Google, whose bodies name a reason.
+fn refuse_as_google(refusal: Refusal) -> Response {
+    let (reason, message) = match (refusal.named, refusal.reason, refusal.status) {
+        (Some(reason), ..) => (reason, format!("Refused by a fault of the sandbox: {reason}")),
+        (None, Reason::Throttled, _) => (
+            "rateLimitExceeded",
+            "Exceeded rate limits: too many api requests per user per method for this user_method. For more information, see https://cloud.google.com/bigquery/docs/troubleshoot-quotas".to_owned(),
+        ),
+        (None, Reason::KeyExpired, _) => (
+            "authError",
+            "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.".to_owned(),
+        ),
+        // Gateways know no reasons.
+        (None, Reason::Broken, 502..=504) => return refuse(refusal),
+        (None, Reason::Broken, 500) => (
+            "internalError",
+            "An internal error occurred and the request could not be completed.".to_owned(),
+        ),
+        (None, Reason::Broken, _) => ("backendError", "Error encountered during execution. Retrying may solve the problem.".to_owned()),
+    };
+    let mut response = bigquery::refusal(refusal.status, reason, message);
     if let Some(seconds) = refusal.retry_after {
         response
             .headers_mut()

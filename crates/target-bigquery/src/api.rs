@@ -21,8 +21,6 @@ pub use resources::{Dataset, Table};
 mod fault;
 mod jobs;
 mod resources;
-#[cfg(test)]
-mod tests;
 mod upload;
 
 /// How long a request that is throttled is tried again, if the config's patience is not shorter.
@@ -112,7 +110,8 @@ impl Api {
 
     /// Sends a request until there is an answer of success, a refusal, or patience ends.
     async fn call(&self, what: &str, request: Request) -> Result<Answer, Fault> {
-        let answer = self.exchange(what, |_| request.clone()).await?;
+        // A request is rare beside the rows in it, and its future large.
+        let answer = Box::pin(self.exchange(what, |_| request.clone())).await?;
         if answer.status.is_success() {
             Ok(answer)
         } else {
@@ -172,6 +171,13 @@ impl Api {
                     Err(error) => return Attempt::Fail(error),
                 }
             }
+            _ => request,
+        };
+        let request = match self.tokens.quota_project() {
+            Some(project) if own => match request.text_header("x-goog-user-project", &project) {
+                Ok(request) => request,
+                Err(error) => return Attempt::Fail(error),
+            },
             _ => request,
         };
         let answer = match self.client.send(request).await {

@@ -30,7 +30,15 @@ pub(crate) async fn check(warehouse: &Warehouse) -> Result<String> {
     let project = warehouse.api.project();
     // The first request shows whether the credentials are any good.
     let location = warehouse.config.location.as_deref();
-    plan(warehouse, &mut findings, "SELECT 1", location, "bigquery.jobs.create", JOB_USER).await?;
+    plan(
+        warehouse,
+        &mut findings,
+        "SELECT 1",
+        location,
+        "bigquery.jobs.create",
+        JOB_USER,
+    )
+    .await?;
     let datasets = datasets(warehouse);
     for dataset in &datasets {
         check_dataset(warehouse, &mut findings, dataset).await?;
@@ -67,8 +75,17 @@ fn join(first: Error, second: Error) -> Error {
 /// The data sets that are named as they are.
 fn datasets(warehouse: &Warehouse) -> Vec<String> {
     let config = &warehouse.config;
-    let own = config.streams.iter().filter_map(|(_, stream)| stream.dataset.clone());
-    let mut datasets: Vec<String> = config.general.dataset.clone().into_iter().chain(own).collect();
+    let own = config
+        .streams
+        .iter()
+        .filter_map(|(_, stream)| stream.dataset.clone());
+    let mut datasets: Vec<String> = config
+        .general
+        .dataset
+        .clone()
+        .into_iter()
+        .chain(own)
+        .collect();
     datasets.retain(|dataset| !dataset.contains('{'));
     datasets.sort_unstable();
     datasets.dedup();
@@ -95,7 +112,15 @@ async fn check_dataset(
         }
         let statement = format!("CREATE SCHEMA {}", sql::name(dataset));
         let location = warehouse.config.location.as_deref();
-        return plan(warehouse, findings, &statement, location, "bigquery.datasets.create", USER).await;
+        return plan(
+            warehouse,
+            findings,
+            &statement,
+            location,
+            "bigquery.datasets.create",
+            USER,
+        )
+        .await;
     };
     let location = match warehouse.check_location(dataset, found.location) {
         Ok(location) => location,
@@ -114,23 +139,61 @@ async fn check_dataset(
     };
     let path = |table: &str| sql::path(warehouse.api.project(), &Place::new(dataset, table));
     let statement = format!("CREATE TABLE {} (x INT64)", path(PROBE));
-    plan(warehouse, findings, &statement, location, "bigquery.tables.create", EDITOR).await?;
+    plan(
+        warehouse,
+        findings,
+        &statement,
+        location,
+        "bigquery.tables.create",
+        EDITOR,
+    )
+    .await?;
     let Some(table) = own_table(warehouse, dataset, &tables) else {
         return Ok(());
     };
     let statement = format!("SELECT * FROM {} LIMIT 1", path(&table));
-    plan(warehouse, findings, &statement, location, "bigquery.tables.getData", EDITOR).await?;
+    plan(
+        warehouse,
+        findings,
+        &statement,
+        location,
+        "bigquery.tables.getData",
+        EDITOR,
+    )
+    .await?;
     let statement = format!("DELETE FROM {} WHERE FALSE", path(&table));
-    plan(warehouse, findings, &statement, location, "bigquery.tables.updateData", EDITOR).await?;
-    let statement = format!("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {PROBE} INT64", path(&table));
-    plan(warehouse, findings, &statement, location, "bigquery.tables.update", EDITOR).await
+    plan(
+        warehouse,
+        findings,
+        &statement,
+        location,
+        "bigquery.tables.updateData",
+        EDITOR,
+    )
+    .await?;
+    let statement = format!(
+        "ALTER TABLE {} ADD COLUMN IF NOT EXISTS {PROBE} INT64",
+        path(&table)
+    );
+    plan(
+        warehouse,
+        findings,
+        &statement,
+        location,
+        "bigquery.tables.update",
+        EDITOR,
+    )
+    .await
 }
 
 /// A table that a run would write to, if there is one already.
 fn own_table(warehouse: &Warehouse, dataset: &str, tables: &[String]) -> Option<String> {
     let streams = warehouse.config.streams.iter();
     let named = streams.filter_map(|(name, stream)| {
-        let own = stream.dataset.as_deref().or(warehouse.config.general.dataset.as_deref());
+        let own = stream
+            .dataset
+            .as_deref()
+            .or(warehouse.config.general.dataset.as_deref());
         let table = stream.table.clone().unwrap_or_else(|| name.clone());
         (own == Some(dataset) && stream.mode != Some(Mode::Replace)).then_some(table)
     });
@@ -153,7 +216,9 @@ async fn plan(
     match warehouse.api.dry_run(statement, location).await {
         Ok(_) => Ok(()),
         Err(fault) if fault.is("accessDenied") && is_job_alone && !needs_jobs => {
-            findings.untried.push("permissions that only planned statements show");
+            findings
+                .untried
+                .push("permissions that only planned statements show");
             Ok(())
         }
         Err(fault) => {

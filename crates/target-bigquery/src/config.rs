@@ -145,15 +145,54 @@ pub enum Nested {
     Json,
 }
 
-/// What becomes of numbers in JSON columns that BigQuery would round.
+/// What becomes of numbers, and fractions of a second, that a column does not keep whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum JsonNumbers {
+pub enum Digits {
     /// The row is refused.
     #[default]
     Exact,
-    /// They are rounded.
+    /// They are rounded or cut.
     Round,
+}
+
+/// The type of numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberType {
+    /// The narrowest that keeps what the schema promises.
+    #[default]
+    Auto,
+    /// NUMERIC.
+    Numeric,
+    /// BIGNUMERIC.
+    Bignumeric,
+    /// FLOAT.
+    Float,
+    /// STRING.
+    String,
+}
+
+/// What becomes of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrays {
+    /// They become REPEATED columns, which hold no null.
+    #[default]
+    Repeated,
+    /// They become JSON columns.
+    Json,
+}
+
+/// The type of date-times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DateTimes {
+    /// TIMESTAMP.
+    #[default]
+    Timestamp,
+    /// DATETIME, the civil time in UTC.
+    Datetime,
 }
 
 impl Settings for Config {
@@ -224,8 +263,18 @@ impl Settings for Config {
         self.grpc_base()?;
         for (name, value, least, most) in [
             ("insert_rows", self.insert_rows, 1, 50_000),
-            ("append_request_bytes", self.append_request_bytes, 1_000, 20_000_000),
-            ("upload_chunk_bytes", self.upload_chunk_bytes, 262_144, 1 << 30),
+            (
+                "append_request_bytes",
+                self.append_request_bytes,
+                1_000,
+                20_000_000,
+            ),
+            (
+                "upload_chunk_bytes",
+                self.upload_chunk_bytes,
+                262_144,
+                1 << 30,
+            ),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(Error::config(format!(
@@ -234,7 +283,9 @@ impl Settings for Config {
             }
         }
         if !self.upload_chunk_bytes.is_multiple_of(262_144) {
-            return Err(Error::config("`upload_chunk_bytes` must be a multiple of 262144"));
+            return Err(Error::config(
+                "`upload_chunk_bytes` must be a multiple of 262144",
+            ));
         }
         if !(1.0..=1e7).contains(&self.patience_seconds) {
             return Err(Error::config("`patience_seconds` must be at least 1"));

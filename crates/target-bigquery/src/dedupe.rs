@@ -43,9 +43,13 @@ async fn dedupe_table(inner: &Inner, shape: &Shape, place: &Place) -> Result<()>
     let Some(table) = table.map_err(|fault| fault.error(&what))? else {
         return Ok(());
     };
-    let every = i64::try_from(shape.dedupe.every_seconds.unwrap_or(EVERY_SECONDS)).unwrap_or(i64::MAX);
+    let every =
+        i64::try_from(shape.dedupe.every_seconds.unwrap_or(EVERY_SECONDS)).unwrap_or(i64::MAX);
     let now = warehouse.context.now();
-    let last = table.labels.get(LABEL).and_then(|label| label.as_str()?.parse::<i64>().ok());
+    let last = table
+        .labels
+        .get(LABEL)
+        .and_then(|label| label.as_str()?.parse::<i64>().ok());
     if last.is_some_and(|last| now.timestamp().saturating_sub(last) < every) {
         tracing::debug!(table = %place, "superseded rows were deleted a short while ago");
         return Ok(());
@@ -55,17 +59,28 @@ async fn dedupe_table(inner: &Inner, shape: &Shape, place: &Place) -> Result<()>
         _ => 0,
     };
     let older = shape.dedupe.older_than_seconds.unwrap_or(usual);
-    let older = i64::try_from(older).ok().and_then(TimeDelta::try_seconds).unwrap_or_default();
+    let older = i64::try_from(older)
+        .ok()
+        .and_then(TimeDelta::try_seconds)
+        .unwrap_or_default();
     // With no time to wait, this run's own rows count too.
     let before = now - older + TimeDelta::milliseconds(1);
     let before = before.to_rfc3339_opts(SecondsFormat::Micros, true);
     let ready = inner.table(place).await?;
-    let query = sql::dedupe(&ready.path, &shape.key_columns, shape.order_by.as_deref(), &before);
+    let query = sql::dedupe(
+        &ready.path,
+        &shape.key_columns,
+        shape.order_by.as_deref(),
+        &before,
+    );
     let span = now.timestamp() / every.max(1);
     let last = last.unwrap_or_default();
     let base = job_base_of(place, &["dedupe", &span.to_string(), &last.to_string()]);
     let submission = warehouse.jobs.statement(&query);
-    let ended = warehouse.jobs.run(&base, ready.location.as_deref(), &submission).await;
+    let ended = warehouse
+        .jobs
+        .run(&base, ready.location.as_deref(), &submission)
+        .await;
     let job = match ended.map_err(|fault| fault.error(&what))? {
         Ended::Done(job) => job,
         Ended::Failed(job) => {
@@ -90,6 +105,9 @@ async fn dedupe_table(inner: &Inner, shape: &Shape, place: &Place) -> Result<()>
         "deleted superseded rows"
     );
     let body = json!({"labels": {LABEL: now.timestamp().to_string()}});
-    let patched = warehouse.api.patch_table(&place.dataset, &place.table, &body, None).await;
+    let patched = warehouse
+        .api
+        .patch_table(&place.dataset, &place.table, &body, None)
+        .await;
     patched.map_err(|fault| fault.error(&what))
 }

@@ -7,7 +7,8 @@
 
 use singer_core::scan::ValueKind;
 
-use crate::schema::Column;
+use crate::model::Mode;
+use crate::schema::{Column, has_default};
 use unfit::Unfit;
 
 pub use bounds::{Bounds, string_literal};
@@ -152,10 +153,18 @@ impl Presence {
     }
 }
 
-/// Checks that a value that is missing or null may be so.
-fn check_absent(column: &Column) -> Result<(), RowError> {
-    if column.field.mode == crate::model::Mode::Required {
+/// Checks that a value may be null.
+fn check_null(column: &Column) -> Result<(), RowError> {
+    if column.field.mode == Mode::Required {
         return Err(Unfit::Required.at(column));
     }
     Ok(())
+}
+
+/// Checks that a value may be missing: the table may have one of its own.
+fn check_missing(column: &Column) -> Result<(), RowError> {
+    if has_default(&column.field) {
+        return Ok(());
+    }
+    check_null(column)
 }

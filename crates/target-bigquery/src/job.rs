@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use singer_core::{Error, Kind as ErrorKind, Result};
 use singer_net::{Backoff, backoff};
 use tokio::sync::Semaphore;
@@ -219,7 +219,7 @@ impl Jobs {
         location: Option<&str>,
         submission: &Submission,
     ) -> Result<Attempt, Fault> {
-        let (job, is_known) = match self.api.submit(id, location, submission).await {
+        let (job, is_known) = match Box::pin(self.api.submit(id, location, submission)).await {
             Ok(job) => (job, false),
             Err(fault) if fault.is("duplicate") => (self.known(id, location).await?, true),
             Err(fault) => return Err(fault),
@@ -322,17 +322,22 @@ impl Jobs {
 }
 
 impl Cost {
-    /// As one JSON object.
-    pub fn json(&self) -> Value {
+    /// Says it in the log, if there was any.
+    pub fn tell(&self) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        json!({
-            "load_jobs": get(&self.loads),
-            "loaded_bytes": get(&self.loaded_bytes),
-            "statements": get(&self.statements),
-            "scanned_bytes": get(&self.processed_bytes),
-            "billed_bytes": get(&self.billed_bytes),
-            "slot_milliseconds": get(&self.slot_milliseconds),
-        })
+        let (load_jobs, statements) = (get(&self.loads), get(&self.statements));
+        if load_jobs + statements == 0 {
+            return;
+        }
+        tracing::info!(
+            load_jobs,
+            loaded_bytes = get(&self.loaded_bytes),
+            statements,
+            scanned_bytes = get(&self.processed_bytes),
+            billed_bytes = get(&self.billed_bytes),
+            slot_milliseconds = get(&self.slot_milliseconds),
+            "what the jobs cost"
+        );
     }
 }
 

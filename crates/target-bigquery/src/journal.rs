@@ -177,9 +177,12 @@ impl Journal {
     }
 
     fn failed(&self, error: std::io::Error) -> Error {
-        Error::internal(format!("cannot write the journal `{}`", self.path.display()))
-            .with_source(error)
-            .with_hint("`journal_path` says where it lies")
+        Error::internal(format!(
+            "cannot write the journal `{}`",
+            self.path.display()
+        ))
+        .with_source(error)
+        .with_hint("`journal_path` says where it lies")
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -215,7 +218,10 @@ fn read(path: &Path) -> std::io::Result<HashMap<String, Vec<String>>> {
         Err(error) => return Err(error),
     };
     let lines = text.split_inclusive(|byte| *byte == b'\n');
-    for line in lines.filter(|line| line.ends_with(b"\n")).take(MOST_INHERITED) {
+    for line in lines
+        .filter(|line| line.ends_with(b"\n"))
+        .take(MOST_INHERITED)
+    {
         if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
             entries.entry(entry.hash).or_default().push(entry.name);
         }

@@ -43,8 +43,6 @@ mod check;
 mod dedupe;
 mod replace;
 mod shape;
-#[cfg(test)]
-mod testing;
 mod write;
 
 /// Jobs and requests in flight, where the config says nothing: a table runs two statements at once, and
@@ -84,9 +82,8 @@ Examples:
     async fn connect(config: Config, context: Context) -> anyhow::Result<Self> {
         let tokens = Arc::new(connect_tokens(&config, &context).await?);
         let project = config.project.clone().or_else(|| tokens.project());
-        let project = project.ok_or_else(|| {
-            Error::config("`project` is missing, and the credentials name none")
-        })?;
+        let project = project
+            .ok_or_else(|| Error::config("`project` is missing, and the credentials name none"))?;
         let api = Arc::new(Api::new(&config, &context, Arc::clone(&tokens), project)?);
         let storage = match config.method {
             Method::StorageWrite => Some(connect_storage(&config, &context, &tokens)?),
@@ -118,8 +115,7 @@ Examples:
 
     async fn close(&self) -> anyhow::Result<()> {
         if !self.warehouse.context.dry_run() {
-            let cost = self.warehouse.jobs.cost.json();
-            tracing::info!(%cost, "what the run cost BigQuery");
+            self.warehouse.jobs.cost.tell();
         }
         let is_whole = !self.warehouse.context.stop().requested()
             && self.writers().iter().all(|writer| !writer.has_failed());

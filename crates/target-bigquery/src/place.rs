@@ -1,7 +1,7 @@
 //! Where rows go: a data set and a table, either of which may depend on a column's value.
 
-use singer_core::schema::Schema;
 use singer_core::scan::{ValueKind, unescape_lossy};
+use singer_core::schema::Schema;
 use singer_core::{Error, Result};
 use singer_runtime::target::Record;
 
@@ -203,7 +203,9 @@ impl Route {
                 .ok_or_else(|| wrong("the row's place depends on it, and it is missing"))?;
             let value = match kind {
                 ValueKind::String => {
-                    let inner = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
+                    let inner = text
+                        .get(1..text.len().saturating_sub(1))
+                        .unwrap_or_default();
                     unescape_lossy(inner).into_owned()
                 }
                 ValueKind::Integer => String::from_utf8_lossy(text).into_owned(),
@@ -296,7 +298,12 @@ mod tests {
     fn names_of_a_config_are_checked() {
         let fixed = route("d", None, None).unwrap().fixed().unwrap();
         assert_eq!(fixed.dataset, "d");
-        for (dataset, table) in [("a-b", None), ("d", Some("a.b")), ("d_{", None), ("d_{nope}", None)] {
+        for (dataset, table) in [
+            ("a-b", None),
+            ("d", Some("a.b")),
+            ("d_{", None),
+            ("d_{nope}", None),
+        ] {
             assert!(route(dataset, table, None).is_err(), "{dataset}");
         }
     }

@@ -8,7 +8,7 @@ use singer_runtime::target::Problem;
 
 use crate::model::{Field, Kind, Mode};
 use crate::names::ColumnNames;
-use shape::{Reader, Shape};
+use shape::{Member, Reader, Shape};
 
 pub use compare::{Changes, CompareOptions, OnConflict, Widening, compare};
 
@@ -37,6 +37,8 @@ pub struct Column {
     pub columns: Vec<Column>,
     /// Whether the schema admits null.
     pub nullable: bool,
+    /// Whether the property is of the stream's key.
+    pub is_key: bool,
     /// The type that the schema led to; `field.kind` may be another one that the table has.
     pub wanted: Kind,
     /// How records spell bytes.
@@ -150,6 +152,7 @@ impl Column {
             property: property.to_owned(),
             index,
             nullable: field.mode != Mode::Required,
+            is_key: false,
             wanted: field.kind.clone(),
             field,
             columns,
@@ -166,11 +169,6 @@ impl Column {
     /// Characters of a STRING, bytes of a BYTES at most, if the table says so.
     pub fn max_length(&self) -> Option<u64> {
         self.field.max_length.as_deref()?.parse().ok()
-    }
-
-    /// The column itself and all that are inside it.
-    fn count(&self) -> usize {
-        1 + self.columns.iter().map(Self::count).sum::<usize>()
     }
 }
 
@@ -189,32 +187,48 @@ pub fn plan(schema: &Schema, options: &SchemaOptions) -> Result<Vec<Column>, Vec
     let mut problems = Vec::new();
     let mut columns = Vec::new();
     for (index, property) in schema.properties().iter().enumerate() {
-        let shape = reader.shape(&property.schema, 0);
+        let is_key = schema.key_properties().contains(&property.name);
+        let mut shape = reader.shape(&property.schema, 0);
+        if is_key {
+            shape = key_shape(&property.name, shape, &mut problems);
+        }
         let nullable = options.guessed || property.types.contains(TypeSet::NULL);
         let mut column = column(&property.name, names.column(index), shape, &mut problems);
         column.index = index;
         column.nullable = nullable;
         column.guessed = options.guessed;
-        let is_key = schema.key_properties().contains(&property.name);
+        column.is_key = is_key;
         if is_key && !nullable && !column.is_repeated() {
             column.field.mode = options.key_mode;
         }
         columns.push(column);
     }
-    let count: usize = columns.iter().map(Column::count).sum();
+    let count: usize = columns.iter().map(|column| count(&column.field)).sum();
     if count > MAX_COLUMNS {
-        problems.push(Problem {
-            kind: "too many columns",
-            message: format!("the schema has {count} columns, a table at most {MAX_COLUMNS}"),
-            hint: Some(
-                "leave properties out in the catalog, or keep nested ones as JSON".to_owned(),
-            ),
-        });
+        problems.push(too_many(count));
     }
     if problems.is_empty() {
         Ok(columns)
     } else {
         Err(problems)
+    }
+}
+
+/// The shape of a key's column: rows must be told apart by it. Values of any type have a text.
+fn key_shape(property: &str, shape: Shape, problems: &mut Vec<Problem>) -> Shape {
+    match shape {
+        Shape::Json => Shape::Scalar(Kind::String),
+        Shape::Record(_) | Shape::Repeated(_) => {
+            problems.push(Problem {
+                kind: "key type",
+                message: format!(
+                    "key property `{property}` is an object or a list, which cannot tell rows apart"
+                ),
+                hint: Some("choose other `key_properties` in the catalog".to_owned()),
+            });
+            shape
+        }
+        shape => shape,
     }
 }
 
@@ -233,8 +247,8 @@ fn column(property: &str, name: &str, shape: Shape, problems: &mut Vec<Problem>)
             Kind::Bytes
         }
         Shape::Json | Shape::Repeated(_) => Kind::Json,
-        Shape::Record(properties) => {
-            columns = nested(property, properties, problems);
+        Shape::Record(members) => {
+            columns = nested(property, members, problems);
             Kind::Record
         }
     };
@@ -246,18 +260,15 @@ fn column(property: &str, name: &str, shape: Shape, problems: &mut Vec<Problem>)
         field,
         columns,
         nullable: true,
+        is_key: false,
         wanted: kind,
         spelling,
         guessed: false,
     }
 }
 
-fn nested(
-    property: &str,
-    properties: Vec<(String, Shape)>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Column> {
-    let names = match ColumnNames::new(properties.iter().map(|(name, _)| name.as_str())) {
+fn nested(property: &str, members: Vec<Member>, problems: &mut Vec<Problem>) -> Vec<Column> {
+    let names = match ColumnNames::new(members.iter().map(|member| member.name.as_str())) {
         Ok(names) => names,
         Err(found) => {
             problems.extend(found.into_iter().map(|problem| Problem {
@@ -267,11 +278,50 @@ fn nested(
             return Vec::new();
         }
     };
-    properties
+    members
         .into_iter()
         .enumerate()
-        .map(|(index, (name, shape))| column(&name, names.column(index), shape, problems))
+        .map(|(index, member)| Column {
+            nullable: member.nullable,
+            ..column(&member.name, names.column(index), member.shape, problems)
+        })
         .collect()
+}
+
+/// The properties whose columns are called otherwise, also inside RECORDs, with those columns. Names
+/// of what is inside have points between them.
+pub fn renamed(columns: &[Column]) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for column in columns {
+        let (property, name) = (&column.property, &column.field.name);
+        if property != name {
+            pairs.push((property.clone(), name.clone()));
+        }
+        pairs.extend(
+            renamed(&column.columns)
+                .into_iter()
+                .map(|(inner, to)| (format!("{property}.{inner}"), format!("{name}.{to}"))),
+        );
+    }
+    pairs
+}
+
+/// A field and all that are inside it.
+fn count(field: &Field) -> usize {
+    1 + field.fields.iter().map(count).sum::<usize>()
+}
+
+fn too_many(count: usize) -> Problem {
+    Problem {
+        kind: "too many columns",
+        message: format!("there would be {count} columns, and a table has {MAX_COLUMNS} at most"),
+        hint: Some("leave properties out in the catalog, or keep nested ones as JSON".to_owned()),
+    }
+}
+
+/// Whether a row without the field gets a value from the table.
+pub(crate) fn has_default(field: &Field) -> bool {
+    field.other.contains_key("defaultValueExpression")
 }
 
 /// A field's type in SQL: `INT64`, `NUMERIC(20, 4)`, `ARRAY<STRUCT<label STRING>>`.

@@ -3,11 +3,11 @@
 use singer_core::schema::Schema;
 use singer_runtime::target::{Problem, Stream};
 
-use crate::config::{self, Chosen, Dedupe, JsonNumbers, Method, Mode, OnDelete, OnTypeConflict};
-use crate::encode::{ExtraKind, Numbers, Options};
+use crate::config::{self, Chosen, Dedupe, Digits, Method, Mode, OnDelete, OnTypeConflict};
+use crate::encode::{ExtraKind, Fractions, Numbers, Options};
 use crate::model::{Kind, Mode as FieldMode};
 use crate::place::{Place, Route};
-use crate::schema::{self, Column, Nested, OnConflict, SchemaOptions};
+use crate::schema::{self, Arrays, Column, DateTimes, Decimal, Nested, OnConflict, SchemaOptions};
 use crate::sql;
 use crate::table::TableSpec;
 use crate::warehouse::Warehouse;
@@ -55,24 +55,24 @@ impl Shape {
         let mut problems = Vec::new();
         let key = key_of(schema, chosen, &mut problems);
         let mode = mode_of(chosen, method, !key.is_empty(), stream.guessed);
-        let columns = schema::plan(schema, &schema_options(chosen, stream)).map_err(|mut found| {
-            found.append(&mut problems);
-            found
-        });
-        let mut columns = match columns {
-            Ok(columns) => columns,
-            Err(problems) => return Err(problems),
-        };
+        let columns =
+            schema::plan(schema, &schema_options(chosen, stream)).map_err(|mut found| {
+                found.append(&mut problems);
+                found
+            })?;
         if key.is_empty() && matches!(mode, Mode::Upsert | Mode::AppendDedupe) {
             problems.push(Problem {
                 kind: "key missing",
                 message: "the stream has no key, and the mode needs one".to_owned(),
-                hint: Some(format!("set `streams.{}.key`, or `mode` to `append`", stream.name)),
+                hint: Some(format!(
+                    "set `streams.{}.key`, or `mode` to `append`",
+                    stream.name
+                )),
             });
         }
         let is_key = |column: &Column| key.contains(&column.index);
-        for column in columns.iter_mut() {
-            // BigQuery compares neither of these, and a NULL that is no key is no reason for REQUIRED.
+        for column in &columns {
+            // BigQuery compares neither of these.
             let comparable = !matches!(column.field.kind, Kind::Json | Kind::Record | Kind::Float)
                 && column.field.mode != FieldMode::Repeated;
             if is_key(column) && !comparable && !stream.guessed && mode != Mode::Append {
@@ -150,7 +150,9 @@ impl Shape {
         }
         let spec = TableSpec {
             extras: extras(schema, chosen, mode),
-            keys: if key_columns.len() <= MOST_KEYS && mode != Mode::Append {
+            // What is declared to be a key is believed by those who plan queries, also where it is none.
+            keys: if key_columns.len() <= MOST_KEYS && matches!(mode, Mode::Upsert | Mode::Replace)
+            {
                 key_columns.clone()
             } else {
                 Vec::new()
@@ -166,11 +168,9 @@ impl Shape {
             guessed: stream.guessed,
             wanted: columns,
         };
-        let renamed = spec.wanted.iter().filter(|column| column.property != column.field.name);
-        let renamed = renamed
-            .map(|column| {
-                format!("property `{}` goes to column `{}`", column.property, column.field.name)
-            })
+        let renamed = schema::renamed(&spec.wanted)
+            .into_iter()
+            .map(|(property, column)| format!("property `{property}` goes to column `{column}`"))
             .collect();
         Ok(Self {
             mode,
@@ -179,18 +179,21 @@ impl Shape {
             spec,
             key,
             key_columns,
-            order_property: order.as_deref().and_then(|name| schema.layout().index(name)),
+            order_property: order
+                .as_deref()
+                .and_then(|name| schema.layout().index(name)),
             order_by,
             deleted: schema.layout().index(sql::DELETED_AT),
             on_delete: chosen.on_delete,
             dedupe: chosen.dedupe.clone(),
             partition_fixed: chosen.partition_fixed,
-            options: Options {
-                numbers: match chosen.json_numbers {
-                    JsonNumbers::Exact => Numbers::Exact,
-                    JsonNumbers::Round => Numbers::Round,
+            options: match chosen.digits {
+                Digits::Exact => Options::default(),
+                Digits::Round => Options {
+                    numbers: Numbers::Round,
+                    fractions: Fractions::Cut,
+                    ..Options::default()
                 },
-                ..Options::default()
             },
             renamed,
         })
@@ -242,11 +245,13 @@ impl Shape {
             words.push_str(&format!(", partitioned by `{column}`"));
         }
         if !self.spec.cluster.is_empty() {
-            words.push_str(&format!(", clustered by `{}`", self.spec.cluster.join("`, `")));
+            words.push_str(&format!(
+                ", clustered by `{}`",
+                self.spec.cluster.join("`, `")
+            ));
         }
         words
     }
-
 }
 
 fn key_of(schema: &Schema, chosen: &Chosen, problems: &mut Vec<Problem>) -> Vec<usize> {
@@ -312,10 +317,30 @@ fn schema_options(chosen: &Chosen, stream: &Stream) -> SchemaOptions {
             config::Nested::Record => Nested::Record,
             config::Nested::Json => Nested::Json,
         },
+        arrays: match chosen.arrays {
+            config::Arrays::Repeated => Arrays::Repeated,
+            config::Arrays::Json => Arrays::Json,
+        },
+        date_times: match chosen.date_times {
+            config::DateTimes::Timestamp => DateTimes::Timestamp,
+            config::DateTimes::Datetime => DateTimes::DateTime,
+        },
+        decimal: decimal_of(chosen.decimal),
+        number: decimal_of(chosen.number),
         // REQUIRED says nothing that the key does not say, and is in the way of later changes.
         key_mode: FieldMode::Nullable,
         guessed: stream.guessed,
         ..SchemaOptions::default()
+    }
+}
+
+fn decimal_of(number: config::NumberType) -> Decimal {
+    match number {
+        config::NumberType::Auto => Decimal::Auto,
+        config::NumberType::Numeric => Decimal::Numeric,
+        config::NumberType::Bignumeric => Decimal::BigNumeric,
+        config::NumberType::Float => Decimal::Float,
+        config::NumberType::String => Decimal::String,
     }
 }
 
@@ -339,19 +364,17 @@ fn extras(schema: &Schema, chosen: &Chosen, mode: Mode) -> Vec<(&'static str, Ex
     extras
 }
 
-fn check_changes(
-    changes: bool,
-    keys: &[String],
-    columns: &[Column],
-    problems: &mut Vec<Problem>,
-) {
+fn check_changes(changes: bool, keys: &[String], columns: &[Column], problems: &mut Vec<Problem>) {
     if !changes {
         return;
     }
     if keys.len() > MOST_KEYS {
         problems.push(Problem {
             kind: "key",
-            message: format!("{} columns identify a row, and changes take {MOST_KEYS}", keys.len()),
+            message: format!(
+                "{} columns identify a row, and changes take {MOST_KEYS}",
+                keys.len()
+            ),
             hint: Some("use `method` `load`".to_owned()),
         });
     }

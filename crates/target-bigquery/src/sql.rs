@@ -91,7 +91,10 @@ pub fn merge(merge: &Merge<'_>) -> String {
     );
     for (column, least, greatest) in merge.bounds {
         let column = name(column);
-        write_to(&mut text, format_args!(" AND T.{column} BETWEEN {least} AND {greatest}"));
+        write_to(
+            &mut text,
+            format_args!(" AND T.{column} BETWEEN {least} AND {greatest}"),
+        );
     }
     let newer = merge.order_by.map(|column| {
         let column = name(column);
@@ -123,10 +126,17 @@ pub fn merge(merge: &Merge<'_>) -> String {
     if !values.is_empty() {
         write_to(
             &mut text,
-            format_args!("\nWHEN MATCHED{newer} THEN UPDATE SET {}", values.join(", ")),
+            format_args!(
+                "\nWHEN MATCHED{newer} THEN UPDATE SET {}",
+                values.join(", ")
+            ),
         );
     }
-    let columns: Vec<String> = merge.columns.iter().map(|column| name(&column.name)).collect();
+    let columns: Vec<String> = merge
+        .columns
+        .iter()
+        .map(|column| name(&column.name))
+        .collect();
     let alive = if merge.deletes {
         format!(" AND S.{deleted} IS NULL")
     } else {
@@ -166,7 +176,10 @@ pub fn delete_vanished(target: &str, version: i64) -> String {
 
 /// Deletes rows that came marked as deleted, where rows are only ever appended.
 pub fn delete_marked(target: &str) -> String {
-    format!("DELETE FROM {target}\nWHERE {} IS NOT NULL", name(DELETED_AT))
+    format!(
+        "DELETE FROM {target}\nWHERE {} IS NOT NULL",
+        name(DELETED_AT)
+    )
 }
 
 /// Deletes superseded versions: of the rows of one key all but the newest, if they were written before
@@ -174,7 +187,10 @@ pub fn delete_marked(target: &str) -> String {
 pub fn dedupe(target: &str, keys: &[String], order_by: Option<&str>, before: &str) -> String {
     let keys: Vec<String> = keys.iter().map(|key| name(key)).collect();
     let (batched_at, row_id) = (name(BATCHED_AT), name(ROW_ID));
-    let mut order: Vec<String> = order_by.iter().map(|column| format!("{} DESC", name(column))).collect();
+    let mut order: Vec<String> = order_by
+        .iter()
+        .map(|column| format!("{} DESC", name(column)))
+        .collect();
     order.push(format!("{batched_at} DESC"));
     order.push(format!("{row_id} DESC"));
     format!(
@@ -187,7 +203,10 @@ pub fn dedupe(target: &str, keys: &[String], order_by: Option<&str>, before: &st
 /// Makes the type of a column wider. `column` may be a path with points.
 pub fn set_data_type(target: &str, column: &str, sql_type: &str) -> String {
     let path: Vec<String> = column.split('.').map(name).collect();
-    format!("ALTER TABLE {target} ALTER COLUMN {} SET DATA TYPE {sql_type}", path.join("."))
+    format!(
+        "ALTER TABLE {target} ALTER COLUMN {} SET DATA TYPE {sql_type}",
+        path.join(".")
+    )
 }
 
 fn join(items: &[String], between: &str, text: impl Fn(&String) -> String) -> String {
@@ -196,7 +215,8 @@ fn join(items: &[String], between: &str, text: impl Fn(&String) -> String) -> St
 }
 
 fn write_to(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("a string takes every write");
+    text.write_fmt(arguments)
+        .expect("a string takes every write");
 }
 
 #[cfg(test)]
@@ -223,7 +243,11 @@ mod tests {
             target: "`p.d.t`",
             staging: "`p.d.s`",
             keys: &["id".to_owned()],
-            columns: &[written("id", None), written("a", None), written("b", Some(2))],
+            columns: &[
+                written("id", None),
+                written("a", None),
+                written("b", Some(2)),
+            ],
             order_by: Some("a"),
             bounds: &[("id".to_owned(), "1".to_owned(), "9".to_owned())],
             deletes: true,

@@ -261,8 +261,12 @@ impl Storage {
         before_commit: &BeforeCommit<'_>,
     ) -> Result<Appended> {
         rows.check()?;
-        self.pending(table, Batch::new(self, descriptor, rows, true), before_commit)
-            .await
+        self.pending(
+            table,
+            Batch::new(self, descriptor, rows, true),
+            before_commit,
+        )
+        .await
     }
 
     /// Commits a stream that an earlier process finalized; one that is committed already is as good.

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use singer_core::Result;
-use singer_runtime::target::{Batch, Limits, Outcome, Problem, Replaces, Stream, StreamPlan, Writer};
+use singer_runtime::target::{
+    Batch, Limits, Outcome, Problem, Replaces, Stream, StreamPlan, Writer,
+};
 use tokio::sync::OnceCell;
 
 use crate::config::{Method, Mode};
@@ -16,13 +18,11 @@ use crate::journal::Journal;
 use crate::place::Place;
 use crate::shape::Shape;
 use crate::sql;
+use crate::storage::BoxFuture;
 use crate::table::{Found, Ready};
 use crate::warehouse::Warehouse;
 use crate::write;
 use crate::{dedupe, replace};
-
-#[cfg(test)]
-mod tests;
 
 /// Bytes of the records in a batch at most: two such batches and their compressed files fit into 64 MB.
 const LOAD_BATCH_BYTES: usize = 12 << 20;
@@ -132,7 +132,12 @@ async fn look(
     let dataset = warehouse.api.dataset(&place.dataset).await;
     let what = format!("cannot read the data set `{}`", place.dataset);
     let dataset = dataset.map_err(|fault| {
-        crate::warehouse::lacks(fault, &what, "bigquery.datasets.get", "roles/bigquery.dataEditor")
+        crate::warehouse::lacks(
+            fault,
+            &what,
+            "bigquery.datasets.get",
+            "roles/bigquery.dataEditor",
+        )
     })?;
     let Some(dataset) = dataset else {
         if warehouse.config.create_dataset {
@@ -186,9 +191,8 @@ async fn look(
                 plan.problems.extend(changes.problems.clone());
             }
             if warehouse.context.dry_run() {
-                plan.cost = Some(
-                    cost(warehouse, shape, place, table.bytes, location.as_deref()).await,
-                );
+                plan.cost =
+                    Some(cost(warehouse, shape, place, table.bytes, location.as_deref()).await);
             }
         }
     }
@@ -217,7 +221,11 @@ async fn cost(
             .ok();
         cost["merge_scans_at_most_bytes"] = json!(scan);
     }
-    let today = warehouse.context.now().date_naive().and_time(chrono::NaiveTime::MIN);
+    let today = warehouse
+        .context
+        .now()
+        .date_naive()
+        .and_time(chrono::NaiveTime::MIN);
     let since = today.and_utc().timestamp_millis();
     if let Ok(jobs) = warehouse.api.jobs_by_table(since).await {
         let wanted = place.to_string();
@@ -252,7 +260,7 @@ impl Inner {
         };
         let ready = cell
             .get_or_try_init(|| async {
-                let ready = shape.spec.ensure(&self.warehouse, place).await?;
+                let ready = Box::pin(shape.spec.ensure(&self.warehouse, place)).await?;
                 Ok::<_, singer_core::Error>(Arc::new(ready))
             })
             .await?;
@@ -260,10 +268,11 @@ impl Inner {
     }
 
     /// Like [`Inner::table`], for a table that is made otherwise.
-    pub(crate) async fn table_by<F>(&self, place: &Place, make: F) -> Result<Arc<Ready>>
-    where
-        F: Future<Output = Result<Ready>>,
-    {
+    pub(crate) async fn table_by(
+        &self,
+        place: &Place,
+        make: BoxFuture<'_, Result<Ready>>,
+    ) -> Result<Arc<Ready>> {
         let cell = {
             let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(tables.entry(place.clone()).or_default())
@@ -456,7 +465,9 @@ impl Journals {
 
     /// Before a STATE is printed.
     pub(crate) fn cover(&self, position: u64) -> Result<()> {
-        self.all().iter().try_for_each(|journal| journal.cover(position))
+        self.all()
+            .iter()
+            .try_for_each(|journal| journal.cover(position))
     }
 
     /// After a run that ended well.

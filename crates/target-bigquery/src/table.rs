@@ -13,8 +13,8 @@ use crate::job::Ended;
 use crate::model::{Field, Kind};
 use crate::names::same_column;
 use crate::place::Place;
-use crate::shape::Shape;
 use crate::schema::{Changes, Column, CompareOptions, OnConflict, compare, sql_type};
+use crate::shape::Shape;
 use crate::sql;
 use crate::warehouse::{Warehouse, lacks};
 
@@ -104,7 +104,10 @@ impl TableSpec {
         };
         let mut changes = compare(&self.wanted, &table.fields, &options);
         for (name, kind) in &self.extras {
-            let found = changes.schema.iter().find(|field| same_column(&field.name, name));
+            let found = changes
+                .schema
+                .iter()
+                .find(|field| same_column(&field.name, name));
             let wanted = extra_field(name, *kind);
             match found {
                 None => {
@@ -170,8 +173,12 @@ impl TableSpec {
     /// Creates a table. One that somebody else has created meanwhile is looked at again.
     pub async fn create(&self, warehouse: &Warehouse, place: &Place, body: Value) -> Result<bool> {
         let what = format!("cannot create the table `{place}`");
-        let created = warehouse.api.create_table(&place.dataset, &place.table, body).await;
-        let created = created.map_err(|fault| lacks(fault, &what, "bigquery.tables.create", EDITOR))?;
+        let created = warehouse
+            .api
+            .create_table(&place.dataset, &place.table, body)
+            .await;
+        let created =
+            created.map_err(|fault| lacks(fault, &what, "bigquery.tables.create", EDITOR))?;
         if created {
             tracing::info!(table = %place, columns = self.wanted.len(), "created the table");
         }
@@ -180,8 +187,16 @@ impl TableSpec {
 
     /// What a new table is made of.
     pub fn body(&self) -> Value {
-        let mut fields: Vec<Field> = self.wanted.iter().map(|column| column.field.clone()).collect();
-        fields.extend(self.extras.iter().map(|(name, kind)| extra_field(name, *kind)));
+        let mut fields: Vec<Field> = self
+            .wanted
+            .iter()
+            .map(|column| column.field.clone())
+            .collect();
+        fields.extend(
+            self.extras
+                .iter()
+                .map(|(name, kind)| extra_field(name, *kind)),
+        );
         let mut body = json!({
             "schema": {"fields": fields},
             "labels": {"loader": "target-bigquery"},
@@ -231,7 +246,12 @@ impl TableSpec {
             let what = format!("cannot change the table `{place}`");
             let patched = warehouse
                 .api
-                .patch_table(&place.dataset, &place.table, &Value::Object(body), table.etag.as_deref())
+                .patch_table(
+                    &place.dataset,
+                    &place.table,
+                    &Value::Object(body),
+                    table.etag.as_deref(),
+                )
                 .await;
             match patched {
                 Err(fault) if fault.is("conditionNotMet") => return Ok(false),
@@ -246,7 +266,8 @@ impl TableSpec {
             }
         }
         for widening in &changes.widen {
-            self.widen(warehouse, place, location, &widening.path, &widening.to).await?;
+            self.widen(warehouse, place, location, &widening.path, &widening.to)
+                .await?;
         }
         Ok(true)
     }
@@ -329,12 +350,18 @@ pub fn extra_field(name: &str, kind: ExtraKind) -> Field {
 
 /// What stands where a table should be.
 pub fn no_table(place: &Place, kind: &str) -> Error {
-    Error::rejected(format!("`{place}` is no table but a {}", kind.to_lowercase()))
-        .with_hint("set `table` to another name")
+    Error::rejected(format!(
+        "`{place}` is no table but a {}",
+        kind.to_lowercase()
+    ))
+    .with_hint("set `table` to another name")
 }
 
 fn as_error(place: &Place, problem: &Problem) -> Error {
-    let error = Error::rejected(format!("table `{place}`: {}: {}", problem.kind, problem.message));
+    let error = Error::rejected(format!(
+        "table `{place}`: {}: {}",
+        problem.kind, problem.message
+    ));
     match &problem.hint {
         Some(hint) => error.with_hint(hint),
         None => error,
@@ -343,7 +370,12 @@ fn as_error(place: &Place, problem: &Problem) -> Error {
 
 /// A span of time as BigQuery writes it: `0-0 0 0:10:0`.
 fn interval(seconds: u64) -> String {
-    format!("0-0 0 {}:{}:{}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "0-0 0 {}:{}:{}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 #[cfg(test)]
@@ -357,18 +389,26 @@ mod tests {
             extras: vec![(sql::TABLE_VERSION, ExtraKind::Integer)],
             keys: vec!["id".to_owned()],
             needs_key: true,
-            partition: serde_json::from_value(json!({"field": "at", "type": "month", "expiration_days": 90}))
-                .ok()
-                .map(|partition: PartitionBy| (partition, "at".to_owned())),
+            partition: serde_json::from_value(
+                json!({"field": "at", "type": "month", "expiration_days": 90}),
+            )
+            .ok()
+            .map(|partition: PartitionBy| (partition, "at".to_owned())),
             cluster: vec!["id".to_owned()],
             max_staleness: Some(600),
             on_conflict: OnConflict::Error,
             guessed: false,
         };
         let body = spec.body();
-        assert_eq!(body["timePartitioning"], json!({"type": "MONTH", "field": "at", "expirationMs": "7776000000"}));
+        assert_eq!(
+            body["timePartitioning"],
+            json!({"type": "MONTH", "field": "at", "expirationMs": "7776000000"})
+        );
         assert_eq!(body["clustering"], json!({"fields": ["id"]}));
-        assert_eq!(body["tableConstraints"], json!({"primaryKey": {"columns": ["id"]}}));
+        assert_eq!(
+            body["tableConstraints"],
+            json!({"primaryKey": {"columns": ["id"]}})
+        );
         assert_eq!(body["maxStaleness"], "0-0 0 0:10:0");
         assert_eq!(body["schema"]["fields"][1]["name"], "_sdc_table_version");
     }

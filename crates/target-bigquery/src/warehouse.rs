@@ -63,7 +63,9 @@ impl Warehouse {
             let mut datasets = self.datasets.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(datasets.entry(dataset.to_owned()).or_default())
         };
-        let location = cell.get_or_try_init(|| self.find_or_create(dataset)).await?;
+        let location = cell
+            .get_or_try_init(|| self.find_or_create(dataset))
+            .await?;
         Ok(location.clone())
     }
 
@@ -76,7 +78,12 @@ impl Warehouse {
     async fn find_or_create(&self, dataset: &str) -> Result<Option<String>> {
         let what = format!("cannot read the data set `{dataset}`");
         let wanted = self.config.location.as_deref();
-        if let Some(found) = self.api.dataset(dataset).await.map_err(|fault| fault.error(&what))? {
+        if let Some(found) = self
+            .api
+            .dataset(dataset)
+            .await
+            .map_err(|fault| fault.error(&what))?
+        {
             return self.check_location(dataset, found.location);
         }
         if !self.config.create_dataset {
@@ -87,9 +94,20 @@ impl Warehouse {
         }
         let what = format!("cannot create the data set `{dataset}`");
         let created = self.api.create_dataset(dataset, wanted).await;
-        created.map_err(|fault| lacks(fault, &what, "bigquery.datasets.create", "roles/bigquery.user"))?;
+        created.map_err(|fault| {
+            lacks(
+                fault,
+                &what,
+                "bigquery.datasets.create",
+                "roles/bigquery.user",
+            )
+        })?;
         tracing::info!(dataset, location = wanted, "created the data set");
-        let found = self.api.dataset(dataset).await.map_err(|fault| fault.error(&what))?;
+        let found = self
+            .api
+            .dataset(dataset)
+            .await
+            .map_err(|fault| fault.error(&what))?;
         self.check_location(dataset, found.and_then(|found| found.location))
     }
 
@@ -102,7 +120,9 @@ impl Warehouse {
             return Err(Error::rejected(format!(
                 "the data set `{dataset}` is in `{found}`, and `location` says `{wanted}`"
             ))
-            .with_hint("the location of a data set never changes: correct `location`, or leave it out"));
+            .with_hint(
+                "the location of a data set never changes: correct `location`, or leave it out",
+            ));
         }
         Ok(found.or_else(|| wanted.map(str::to_owned)))
     }
@@ -112,7 +132,9 @@ impl Warehouse {
 pub fn lacks(fault: Fault, what: &str, permission: &str, role: &str) -> Error {
     if fault.is("accessDenied") {
         let error = fault.error(what);
-        return error.with_hint(format!("this needs the permission `{permission}`: `{role}` grants it"));
+        return error.with_hint(format!(
+            "this needs the permission `{permission}`: `{role}` grants it"
+        ));
     }
     fault.error(what)
 }

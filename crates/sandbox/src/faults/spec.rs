@@ -6,7 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Action, Moment, Reason, Refusal, Scope, Trigger};
+use super::{Action, GrpcFault, GrpcForm, JobFault, Moment, Reason, Refusal, Scope, Trigger};
 
 /// The longest delay that a fault may ask for.
 const LONGEST_DELAY_MS: u64 = 600_000;
@@ -78,9 +78,27 @@ impl FromStr for Fault {
                 let applied = keys.number("applied")?.unwrap_or(records);
                 ("timeout", Action::Timeout { records, applied })
             }
+            "upload-cut" => (
+                "upload-cut",
+                Action::CutUpload {
+                    bytes: keys.required("bytes")?,
+                },
+            ),
+            "job-hang" => (
+                "job-hang",
+                Action::Job(JobFault::Hang {
+                    polls: keys.number("polls")?,
+                }),
+            ),
+            "job-fail" => {
+                let reason =
+                    known_reason(keys.take("reason").as_deref().unwrap_or("backendError"))?;
+                ("job-fail", Action::Job(JobFault::Fail { reason }))
+            }
+            "grpc" => ("grpc", grpc(&mut keys)?),
             unknown => {
                 return Err(FaultError(format!(
-                    "unknown fault `{unknown}`: one of throttle, error, expire, reset, slow, partial, cut, empty, too-large, timeout"
+                    "unknown fault `{unknown}`: one of throttle, error, expire, reset, slow, partial, cut, empty, too-large, timeout, upload-cut, job-hang, job-fail, grpc"
                 )));
             }
         };
@@ -109,6 +127,90 @@ fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultE
         reason,
         status,
         retry_after: keys.number("retry-after")?,
+        named: keys
+            .take("reason")
+            .as_deref()
+            .map(known_reason)
+            .transpose()?,
+    }))
+}
+
+/// Reasons that BigQuery gives, and two names for texts that clients have to read.
+const REASONS: [&str; 18] = [
+    "backendError",
+    "internalError",
+    "badGateway",
+    "jobBackendError",
+    "jobInternalError",
+    "jobRateLimitExceeded",
+    "rateLimitExceeded",
+    "quotaExceeded",
+    "accessDenied",
+    "billingNotEnabled",
+    "invalid",
+    "invalidQuery",
+    "notFound",
+    "stopped",
+    "responseTooLarge",
+    "resourcesExceeded",
+    "serialize",
+    "concurrentUpdate",
+];
+
+fn known_reason(name: &str) -> Result<&'static str, FaultError> {
+    REASONS
+        .into_iter()
+        .find(|known| *known == name)
+        .ok_or_else(|| {
+            FaultError(format!(
+                "unknown reason `{name}`: one of {}",
+                REASONS.join(", ")
+            ))
+        })
+}
+
+/// The names of the statuses of gRPC; the place is the number.
+const GRPC_STATUSES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+fn grpc(keys: &mut Keys) -> Result<Action, FaultError> {
+    let name = keys.take("status");
+    let name = name.as_deref().unwrap_or("UNAVAILABLE");
+    let code = (0..)
+        .zip(GRPC_STATUSES)
+        .find_map(|(code, known)| known.eq_ignore_ascii_case(name).then_some(code))
+        .ok_or_else(|| FaultError(format!("`status={name}` is no status of gRPC")))?;
+    let form = match keys.take("as").as_deref() {
+        None | Some("status") => GrpcForm::Status,
+        Some("response") => GrpcForm::Response,
+        Some("reset") => GrpcForm::Reset,
+        Some(other) => {
+            return Err(FaultError(format!(
+                "`as={other}` is neither `status`, `response` nor `reset`"
+            )));
+        }
+    };
+    Ok(Action::Grpc(GrpcFault {
+        code,
+        moment: moment(keys)?,
+        form,
     }))
 }
 
@@ -237,6 +339,7 @@ mod tests {
             reason: Reason::Throttled,
             status: 429,
             retry_after: Some(2),
+            named: None,
         };
         assert_eq!(fault.action, Action::Answer(refusal));
         assert_eq!(fault.trigger.every, 5);
@@ -256,6 +359,9 @@ mod tests {
             ("error:chance=2", "chance"),
             ("partial:every-record=0", "every-record"),
             ("cut:now", "now"),
+            ("job-fail:reason=bored", "bored"),
+            ("grpc:status=TIRED", "TIRED"),
+            ("upload-cut", "bytes"),
         ] {
             let error = parse(spec).unwrap_err().to_string();
             assert!(error.contains(named), "{spec}: {error}");

@@ -6,6 +6,10 @@
 )]
 
 mod aggregation;
+mod bigquery;
+mod bigquery_jobs;
+mod bigquery_wire;
+mod bigquery_write;
 mod control;
 mod faults;
 mod pendo;

@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use sandbox::bigquery::BigQueryOptions;
 use sandbox::pendo::PendoOptions;
 use sandbox::{Options, Sandbox};
 use serde_json::Value;
@@ -55,6 +56,29 @@ impl Trial {
         Trial {
             sandbox: sandbox::start(options).await.unwrap(),
         }
+    }
+
+    /// Starts with changed settings of the BigQuery stand-in.
+    pub(crate) async fn with_bigquery(change: impl FnOnce(&mut BigQueryOptions)) -> Trial {
+        let mut options = Options::default();
+        change(&mut options.bigquery);
+        Trial {
+            sandbox: sandbox::start(options).await.unwrap(),
+        }
+    }
+
+    /// A request to BigQuery's REST API, below the project `p`.
+    pub(crate) async fn bigquery(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let path = format!("/bigquery/bigquery/v2/projects/p{path}");
+        let headers = [("content-type", "application/json")];
+        self.send(method, &path, &headers, text.as_bytes())
+            .await
+            .unwrap()
     }
 
     /// A request to the Pendo API with the writing key.

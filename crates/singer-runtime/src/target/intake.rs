@@ -141,10 +141,10 @@ impl<W: Writer> Intake<W> {
         for slot in 0..self.slots.len() {
             self.seal(slot);
         }
-        if matches!(end, End::Input) {
-            if let Err(error) = self.end_versions() {
-                end = End::Failed(error);
-            }
+        if matches!(end, End::Input)
+            && let Err(error) = self.end_versions()
+        {
+            end = End::Failed(error);
         }
         self.outbox.push_back(Event::Ended(end));
         // If nobody listens any more, nobody needs to know that this is the end.

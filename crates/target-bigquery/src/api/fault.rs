@@ -69,6 +69,7 @@ impl Refused {
                 (429, _) => "rateLimitExceeded",
                 (412, _) => "conditionNotMet",
                 (400, _) => "invalid",
+                (501, _) => "notImplemented",
                 (502..=504, _) => "backendError",
                 (500.., _) => "internalError",
                 _ => "unknown",
@@ -122,7 +123,7 @@ impl Refused {
                 | "jobBackendError"
                 | "jobInternalError"
                 | "tableUnavailable"
-        ) || self.status >= 500
+        ) || (self.status >= 500 && self.status != 501)
             || self.status == 408
     }
 
@@ -196,7 +197,11 @@ fn shown(message: &str) -> String {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.status > 0 {
-            write!(f, "BigQuery answered {} {}: {}", self.status, self.reason, self.message)
+            write!(
+                f,
+                "BigQuery answered {} {}: {}",
+                self.status, self.reason, self.message
+            )
         } else {
             write!(f, "BigQuery says {}: {}", self.reason, self.message)
         }

@@ -47,7 +47,11 @@ pub struct Submission {
 
 impl Job {
     pub(super) fn of(json: &Value) -> Result<Self, Fault> {
-        let text = |place: &str| json.pointer(place).and_then(Value::as_str).map(str::to_owned);
+        let text = |place: &str| {
+            json.pointer(place)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         let wrong = || Error::protocol("the description of a job has an unknown shape");
         let id = text("/jobReference/jobId")
             .or_else(|| text("/id"))
@@ -173,12 +177,17 @@ impl Api {
             body["jobReference"]["location"] = json!(location);
         }
         let url = self.url(&["jobs"])?;
-        let json = self.json(what, Request::post_json(url, bytes(&body))).await?;
+        let json = self
+            .json(what, Request::post_json(url, bytes(&body)))
+            .await?;
         // A dry run is no job, and has no id.
         if let Some(failure) = json.pointer("/status/errorResult") {
             return Err(Fault::Refused(Refused::of_job(failure)));
         }
-        let place = ["/statistics/query/totalBytesProcessed", "/statistics/totalBytesProcessed"];
+        let place = [
+            "/statistics/query/totalBytesProcessed",
+            "/statistics/totalBytesProcessed",
+        ];
         Ok(place
             .iter()
             .find_map(|place| number(json.pointer(place)))
@@ -187,7 +196,10 @@ impl Api {
 
     /// How many jobs since `since_milliseconds` wrote to each table, of the newest thousands of jobs: what
     /// counts towards the limit of jobs per table and day.
-    pub async fn jobs_by_table(&self, since_milliseconds: i64) -> Result<Vec<(String, u64)>, Fault> {
+    pub async fn jobs_by_table(
+        &self,
+        since_milliseconds: i64,
+    ) -> Result<Vec<(String, u64)>, Fault> {
         const PAGES: usize = 5;
         let mut counts: std::collections::BTreeMap<String, u64> = std::collections::BTreeMap::new();
         let mut page: Option<String> = None;
@@ -200,7 +212,9 @@ impl Api {
             if let Some(page) = &page {
                 url.query_pairs_mut().append_pair("pageToken", page);
             }
-            let json = self.json("cannot list the jobs of today", Request::get(url)).await?;
+            let json = self
+                .json("cannot list the jobs of today", Request::get(url))
+                .await?;
             let jobs = json.get("jobs").and_then(Value::as_array);
             for job in jobs.into_iter().flatten() {
                 if let Some(table) = written_table(job) {
@@ -221,9 +235,9 @@ impl Api {
 
 /// The table that a job of the list writes to, if the job counts for it: statements on rows do not.
 fn written_table(job: &Value) -> Option<String> {
-    let table = ["load", "copy"].iter().find_map(|kind| {
-        job.pointer(&format!("/configuration/{kind}/destinationTable"))
-    })?;
+    let table = ["load", "copy"]
+        .iter()
+        .find_map(|kind| job.pointer(&format!("/configuration/{kind}/destinationTable")))?;
     let text = |key: &str| table.get(key).and_then(Value::as_str);
     Some(format!("{}.{}", text("datasetId")?, text("tableId")?))
 }

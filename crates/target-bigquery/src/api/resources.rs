@@ -33,12 +33,15 @@ pub struct Table {
     pub bytes: Option<u64>,
     /// `TABLE`, `VIEW`, …
     pub kind: String,
+    /// When it goes by itself, in milliseconds since 1970.
+    pub expiration: Option<String>,
     /// How it is partitioned, clustered and labelled, as it came.
     pub layout: Map<String, Value>,
 }
 
 /// What its owner says of a table besides its columns.
-const LAYOUT: [&str; 5] = [
+const LAYOUT: [&str; 6] = [
+    "description",
     "timePartitioning",
     "rangePartitioning",
     "clustering",
@@ -55,7 +58,11 @@ impl Table {
             })?,
             None => Vec::new(),
         };
-        let text = |place: &str| json.pointer(place).and_then(Value::as_str).map(str::to_owned);
+        let text = |place: &str| {
+            json.pointer(place)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+        };
         let list = |place: &str| -> Vec<String> {
             let items = json.pointer(place).and_then(Value::as_array);
             items
@@ -78,6 +85,7 @@ impl Table {
             etag: text("/etag"),
             bytes: number(json.get("numBytes")),
             kind: text("/type").unwrap_or_else(|| "TABLE".to_owned()),
+            expiration: text("/expirationTime"),
             layout: LAYOUT
                 .iter()
                 .filter_map(|key| Some(((*key).to_owned(), json.get(*key)?.clone())))
@@ -113,12 +121,16 @@ impl Api {
     /// `datasets.insert`; one that is there already is as good.
     pub async fn create_dataset(&self, dataset: &str, location: Option<&str>) -> Result<(), Fault> {
         let what = format!("cannot create the data set `{dataset}`");
-        let mut body = json!({"datasetReference": {"projectId": self.project(), "datasetId": dataset}});
+        let mut body =
+            json!({"datasetReference": {"projectId": self.project(), "datasetId": dataset}});
         if let Some(location) = location {
             body["location"] = json!(location);
         }
         let url = self.url(&["datasets"])?;
-        match self.json(&what, Request::post_json(url, bytes(&body))).await {
+        match self
+            .json(&what, Request::post_json(url, bytes(&body)))
+            .await
+        {
             Ok(_) => Ok(()),
             Err(fault) if fault.is("duplicate") => Ok(()),
             Err(fault) => Err(fault),
@@ -147,7 +159,10 @@ impl Api {
         body["tableReference"] =
             json!({"projectId": self.project(), "datasetId": dataset, "tableId": table});
         let url = self.url(&["datasets", dataset, "tables"])?;
-        match self.json(&what, Request::post_json(url, bytes(&body))).await {
+        match self
+            .json(&what, Request::post_json(url, bytes(&body)))
+            .await
+        {
             Ok(_) => Ok(true),
             Err(fault) if fault.is("duplicate") => Ok(false),
             Err(fault) => Err(fault),
@@ -198,7 +213,12 @@ impl Api {
     }
 
     /// `tabledata.insertAll`: the answer as it came, since a 200 may refuse rows.
-    pub async fn insert_all(&self, dataset: &str, table: &str, body: Bytes) -> Result<Value, Fault> {
+    pub async fn insert_all(
+        &self,
+        dataset: &str,
+        table: &str,
+        body: Bytes,
+    ) -> Result<Value, Fault> {
         let what = format!("cannot insert rows into `{dataset}.{table}`");
         let url = self.url(&["datasets", dataset, "tables", table, "insertAll"])?;
         self.json(&what, Request::post_json(url, body)).await

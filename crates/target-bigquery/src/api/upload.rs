@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use singer_core::{Error, Kind as ErrorKind};
-use singer_net::{Answer, Bytes, Method, Request, StatusCode, Url};
+use singer_net::{Answer, Backoff, Bytes, Method, Request, StatusCode, Url, backoff};
 
 use super::jobs::Job;
 use super::resources::bytes;
@@ -24,18 +24,17 @@ enum Progress {
 impl Api {
     /// Uploads the file of a load job. The job's id makes it safe to begin anew: if an upload whose
     /// answer was lost had been whole, its id is known, and the refusal says `duplicate`.
-    pub(super) async fn upload(
-        &self,
-        what: &str,
-        job: &Value,
-        data: &Bytes,
-    ) -> Result<Job, Fault> {
+    pub(super) async fn upload(&self, what: &str, job: &Value, data: &Bytes) -> Result<Job, Fault> {
         for session in 1..=SESSIONS {
             let url = self.begin_upload(what, job, data.len()).await?;
             if let Some(job) = self.pieces(what, &url, data).await? {
                 return Ok(job);
             }
-            tracing::debug!(what, session, "the upload's session is gone; a new one is begun");
+            tracing::debug!(
+                what,
+                session,
+                "the upload's session is gone; a new one is begun"
+            );
         }
         Err(Fault::Other(Error::transient(format!(
             "{what}: the sessions of its upload were lost {SESSIONS} times"
@@ -43,7 +42,14 @@ impl Api {
     }
 
     async fn begin_upload(&self, what: &str, job: &Value, length: usize) -> Result<Url, Fault> {
-        let segments = ["upload", "bigquery", "v2", "projects", self.project(), "jobs"];
+        let segments = [
+            "upload",
+            "bigquery",
+            "v2",
+            "projects",
+            self.project(),
+            "jobs",
+        ];
         let mut url = self.client.base().url(&segments)?;
         url.set_query(Some("uploadType=resumable"));
         let request = Request::post_json(url.clone(), bytes(job))
@@ -54,37 +60,53 @@ impl Api {
             .headers
             .get("location")
             .and_then(|place| place.to_str().ok());
-        place
-            .and_then(|place| url.join(place).ok())
-            .ok_or_else(|| {
-                Fault::Other(Error::protocol(format!(
-                    "{what}: the answer names no place for the upload"
-                )))
-            })
+        place.and_then(|place| url.join(place).ok()).ok_or_else(|| {
+            Fault::Other(Error::protocol(format!(
+                "{what}: the answer names no place for the upload"
+            )))
+        })
     }
 
     /// Sends what is missing; `None` if the session is gone.
     async fn pieces(&self, what: &str, url: &Url, data: &Bytes) -> Result<Option<Job>, Fault> {
         let mut at = 0;
+        let mut vain = 0;
         loop {
+            let mut failure = None;
             let progress = match self.piece(what, url, data, at).await {
                 Err(Fault::Other(error)) if error.kind() == ErrorKind::Transient => {
                     // Nothing is known of this piece; the session knows.
                     tracing::debug!(what, %error, "a piece of an upload was not answered");
+                    failure = Some(error);
                     self.how_far(what, url, data.len()).await?
                 }
                 answered => answered?,
             };
-            match progress {
+            let stored = match progress {
                 Progress::Done(job) => return Ok(Some(job)),
                 Progress::Lost => return Ok(None),
-                Progress::Stored(stored) if stored <= data.len() => at = stored,
-                Progress::Stored(_) => {
-                    return Err(Fault::Other(Error::protocol(format!(
-                        "{what}: more bytes arrived than were sent"
-                    ))));
-                }
+                Progress::Stored(stored) => stored,
+            };
+            if stored > data.len() {
+                return Err(Fault::Other(Error::protocol(format!(
+                    "{what}: more bytes arrived than were sent"
+                ))));
             }
+            if stored > at {
+                vain = 0;
+            } else {
+                vain += 1;
+                if vain >= self.attempts {
+                    let error = Error::transient(format!("{what}: the upload goes no further"));
+                    return Err(Fault::Other(match failure {
+                        Some(failure) => error.with_source(failure),
+                        None => error,
+                    }));
+                }
+                let wait = Backoff::default().wait(vain, None, backoff::chance());
+                tokio::time::sleep(wait).await;
+            }
+            at = stored;
         }
     }
 
@@ -129,7 +151,10 @@ fn progress(what: &str, answer: &Answer) -> Result<Progress, Fault> {
         return Job::of(&json).map(Progress::Done);
     }
     if answer.status == StatusCode::PERMANENT_REDIRECT {
-        let range = answer.headers.get("range").and_then(|range| range.to_str().ok());
+        let range = answer
+            .headers
+            .get("range")
+            .and_then(|range| range.to_str().ok());
         let last = range.and_then(|range| range.rsplit_once('-')?.1.trim().parse::<usize>().ok());
         // Without the header nothing has arrived.
         return Ok(Progress::Stored(last.map_or(0, |last| last + 1)));

@@ -8,7 +8,9 @@ use serde_json::{Map, Value, json};
 use singer_core::{Error, Result, pattern};
 use singer_runtime::setting::{Setting, Shape};
 
-use super::{JsonNumbers, Method, Mode, Nested, OnDelete, OnTypeConflict};
+use super::{
+    Arrays, DateTimes, Digits, Method, Mode, Nested, NumberType, OnDelete, OnTypeConflict,
+};
 
 /// Settings by name or pattern, in the order of the config.
 #[derive(Debug, Default)]
@@ -56,9 +58,21 @@ pub struct StreamConfig {
     /// What becomes of objects.
     #[serde(default)]
     pub nested: Option<Nested>,
-    /// What becomes of numbers that JSON columns round.
+    /// What becomes of digits that a column does not keep.
     #[serde(default)]
-    pub json_numbers: Option<JsonNumbers>,
+    pub digits: Option<Digits>,
+    /// The type of decimals.
+    #[serde(default)]
+    pub decimal: Option<NumberType>,
+    /// The type of numbers of which the schema says no more.
+    #[serde(default)]
+    pub number: Option<NumberType>,
+    /// What becomes of lists.
+    #[serde(default)]
+    pub arrays: Option<Arrays>,
+    /// The type of date-times.
+    #[serde(default)]
+    pub date_times: Option<DateTimes>,
     /// The values that `{column}` may have.
     #[serde(default)]
     pub tenants: Option<Vec<String>>,
@@ -134,8 +148,16 @@ pub struct Chosen {
     pub on_type_conflict: OnTypeConflict,
     /// What becomes of objects.
     pub nested: Nested,
-    /// What becomes of numbers that JSON columns round.
-    pub json_numbers: JsonNumbers,
+    /// What becomes of digits that a column does not keep.
+    pub digits: Digits,
+    /// The type of decimals.
+    pub decimal: NumberType,
+    /// The type of numbers of which the schema says no more.
+    pub number: NumberType,
+    /// What becomes of lists.
+    pub arrays: Arrays,
+    /// The type of date-times.
+    pub date_times: DateTimes,
     /// The values that `{column}` may have.
     pub tenants: Option<Vec<String>>,
 }
@@ -148,6 +170,8 @@ pub(super) enum Level {
     /// Those of one.
     Stream,
 }
+
+const NUMBER_TYPES: &[&str] = &["auto", "numeric", "bignumeric", "float", "string"];
 
 const TIME_UNITS: [&str; 4] = ["HOUR", "DAY", "MONTH", "YEAR"];
 
@@ -163,10 +187,9 @@ pub(super) fn settings(level: Level) -> Vec<Setting> {
             Setting::text("table")
                 .about("The table; may hold `{column}`. The stream's name if left out."),
         );
-        settings.push(
-            Setting::list("key", Shape::Text)
-                .about("The columns that identify a row; the key properties of the SCHEMA if left out."),
-        );
+        settings.push(Setting::list("key", Shape::Text).about(
+            "The columns that identify a row; the key properties of the SCHEMA if left out.",
+        ));
         settings.push(
             Setting::text("order_by")
                 .about("The column by which the newer of two rows is told; the replication key of the SCHEMA if left out."),
@@ -205,8 +228,16 @@ pub(super) fn settings(level: Level) -> Vec<Setting> {
             .about("What becomes of a column whose type in the table takes no values of the stream: the stream is not written (the default), or they go to a column `name__type`."),
         Setting::word("nested", &["record", "json"])
             .about("What becomes of objects with known properties: RECORD columns (the default) or JSON."),
-        Setting::word("json_numbers", &["exact", "round"])
-            .about("What becomes of numbers in JSON columns that BigQuery would round: the row is refused (the default), or they are rounded."),
+        Setting::word("arrays", &["repeated", "json"])
+            .about("What becomes of lists: REPEATED columns, which refuse rows with a null in the list (the default), or JSON."),
+        Setting::word("date_times", &["timestamp", "datetime"])
+            .about("The type of date-times in new columns: TIMESTAMP (the default), or DATETIME with the civil time in UTC."),
+        Setting::word("decimal", NUMBER_TYPES)
+            .about("The type of decimals in new columns; the narrowest that keeps all digits which the schema promises if left out."),
+        Setting::word("number", NUMBER_TYPES)
+            .about("The type in new columns of numbers of which the schema says no more; FLOAT if left out."),
+        Setting::word("digits", &["exact", "round"])
+            .about("What becomes of numbers and fractions of a second that a column does not keep whole (FLOAT keeps some 17 digits, JSON too, TIMESTAMP microseconds): the row is refused (the default), or they are rounded."),
         Setting::list("tenants", Shape::Text)
             .about("The values that `{column}` in `dataset` and `table` may have; any that a name may hold if left out."),
     ]);
@@ -269,17 +300,22 @@ impl StreamConfig {
                 .or(general.on_type_conflict)
                 .unwrap_or_default(),
             nested: self.nested.or(general.nested).unwrap_or_default(),
-            json_numbers: self
-                .json_numbers
-                .or(general.json_numbers)
-                .unwrap_or_default(),
+            digits: self.digits.or(general.digits).unwrap_or_default(),
+            decimal: self.decimal.or(general.decimal).unwrap_or_default(),
+            number: self.number.or(general.number).unwrap_or_default(),
+            arrays: self.arrays.or(general.arrays).unwrap_or_default(),
+            date_times: self.date_times.or(general.date_times).unwrap_or_default(),
             tenants: self.tenants.or(general.tenants),
         }
     }
 
     pub(super) fn validate(&self, place: &str, method: Method) -> Result<()> {
         let wrong = |key: &str, what: &str| Error::config(format!("`{place}{key}` {what}"));
-        if self.cluster_by.as_ref().is_some_and(|columns| columns.len() > 4) {
+        if self
+            .cluster_by
+            .as_ref()
+            .is_some_and(|columns| columns.len() > 4)
+        {
             return Err(wrong("cluster_by", "names more than four columns"));
         }
         if self.key.as_ref().is_some_and(Vec::is_empty) {
@@ -295,8 +331,11 @@ impl StreamConfig {
                 .with_hint("with `method` `streaming` use `append` or `append_dedupe`; or use `load` or `storage_write`"));
         }
         if method == Method::Streaming && self.on_delete.is_some() {
-            return Err(wrong("on_delete", "needs statements on rows that insertAll keeps in its buffer")
-                .with_hint("use `method` `load` or `storage_write`"));
+            return Err(wrong(
+                "on_delete",
+                "needs statements on rows that insertAll keeps in its buffer",
+            )
+            .with_hint("use `method` `load` or `storage_write`"));
         }
         if self.max_staleness.is_some_and(|seconds| seconds > 86_400) {
             return Err(wrong("max_staleness", "is more than a day (86400 seconds)"));
@@ -346,7 +385,14 @@ impl<'de> Deserialize<'de> for PartitionBy {
 
 impl PartitionBy {
     fn of(object: &Map<String, Value>) -> Result<Self, String> {
-        let known = ["field", "type", "expiration_days", "start", "end", "interval"];
+        let known = [
+            "field",
+            "type",
+            "expiration_days",
+            "start",
+            "end",
+            "interval",
+        ];
         if let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) {
             return Err(format!("`partition_by` has the unknown key `{key}`"));
         }

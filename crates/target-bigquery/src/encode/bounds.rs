@@ -20,6 +20,8 @@ const TEXT_LENGTH: usize = 1024;
 pub struct Bounds {
     columns: Vec<(Column, Range)>,
     fractions: Fractions,
+    /// A decimal that is being read.
+    scratch: Vec<u8>,
 }
 
 /// What is known of a column's values so far.
@@ -36,7 +38,9 @@ impl Bounds {
     /// Bounds of these columns; rows are read as the encoders read them under these options.
     pub fn new<'a>(columns: impl IntoIterator<Item = &'a Column>, options: &Options) -> Self {
         let columns = columns.into_iter().map(|column| {
+            // Text under a collation has an order of its own.
             let is_ordered = !column.is_repeated()
+                && !column.field.other.contains_key("collation")
                 && matches!(
                     column.field.kind,
                     Kind::Integer
@@ -57,6 +61,7 @@ impl Bounds {
         Self {
             columns: columns.collect(),
             fractions: options.fractions,
+            scratch: Vec::new(),
         }
     }
 
@@ -68,7 +73,7 @@ impl Bounds {
             }
             if record
                 .field(column.index)
-                .and_then(|given| widen(range, column, given, self.fractions))
+                .and_then(|given| widen(range, column, given, self.fractions, &mut self.scratch))
                 .is_none()
             {
                 *range = Range::Unusable;
@@ -99,7 +104,13 @@ impl Bounds {
 }
 
 /// `None` if the value leaves no bounds.
-fn widen(range: &mut Range, column: &Column, given: Given<'_>, fractions: Fractions) -> Option<()> {
+fn widen(
+    range: &mut Range,
+    column: &Column,
+    given: Given<'_>,
+    fractions: Fractions,
+    scratch: &mut Vec<u8>,
+) -> Option<()> {
     let whole = match column.field.kind {
         Kind::Integer => numbers::integer(given).ok()?,
         Kind::Date => temporal::date(given).ok()?,
@@ -113,9 +124,9 @@ fn widen(range: &mut Range, column: &Column, given: Given<'_>, fractions: Fracti
             return widen_text(range, &text, |one, other| one.cmp(other));
         }
         _ => {
-            let mut text = Vec::new();
-            decimal::write(&column.field, given, &mut text).ok()?;
-            return widen_text(range, &text, number::compare);
+            scratch.clear();
+            decimal::write(&column.field, given, scratch).ok()?;
+            return widen_text(range, scratch, number::compare);
         }
     };
     *range = match *range {

@@ -81,18 +81,16 @@ impl<'a> Digits<'a> {
         (self.count() as i64).saturating_sub(self.point).max(0)
     }
 
-    /// Whether it is a whole number that a double keeps: not more than 2^53.
+    /// Whether it is a whole number that has a double of its own.
     pub(super) fn is_whole_double(&self) -> bool {
-        if self.point > 19 || self.scale() > 0 {
+        if self.point > 38 || self.scale() > 0 {
             return false;
         }
-        let mut size = self
+        let digits = self
             .all()
-            .fold(0u64, |sum, digit| sum * 10 + u64::from(digit & 15));
-        for _ in self.count() as i64..self.point {
-            size = size.saturating_mul(10);
-        }
-        size <= 1 << 53
+            .fold(0u128, |sum, digit| sum * 10 + u128::from(digit & 15));
+        let size = (self.count() as i64..self.point).fold(digits, |size, _| size * 10);
+        (size as f64) as u128 == size
     }
 
     fn all(&self) -> impl Iterator<Item = u8> {

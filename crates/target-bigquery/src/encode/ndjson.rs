@@ -8,8 +8,8 @@ use super::json::{self, Rule};
 use super::number::{self, Float, Keep};
 use super::unfit::{self, Unfit};
 use super::{
-    Extra, Given, Options, Presence, RowError, bytes, check_absent, decimal, members, temporal,
-    text,
+    Extra, Given, Options, Presence, RowError, bytes, check_missing, check_null, decimal, members,
+    temporal, text,
 };
 use crate::model::Kind;
 use crate::schema::Column;
@@ -52,7 +52,7 @@ fn line(
     let mut mark = b'{';
     for (place, column) in columns.iter().enumerate() {
         let Some(given) = record.field(column.index) else {
-            check_absent(column)?;
+            check_missing(column)?;
             presence.lacks(place);
             continue;
         };
@@ -103,7 +103,7 @@ impl Pen<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(), RowError> {
         if given.0 == ValueKind::Null {
-            check_absent(column)?;
+            check_null(column)?;
             out.extend_from_slice(if column.is_repeated() { b"[]" } else { b"null" });
             return Ok(());
         }
@@ -155,7 +155,7 @@ impl Pen<'_> {
             let mut mark = b'{';
             for (inner, value) in column.columns.iter().zip(values) {
                 let written = match value {
-                    None => check_absent(inner),
+                    None => check_missing(inner),
                     Some(given) => {
                         out.push(mark);
                         mark = b',';

@@ -10,8 +10,8 @@ use super::json::{self, Rule};
 use super::number::{self, Keep};
 use super::unfit::{self, Unfit};
 use super::{
-    Extra, ExtraKind, Given, Options, Presence, RowError, bytes, check_absent, decimal, members,
-    temporal, text,
+    Extra, ExtraKind, Given, Options, Presence, RowError, bytes, check_missing, check_null,
+    decimal, members, temporal, text,
 };
 use crate::model::Kind;
 use crate::schema::Column;
@@ -122,7 +122,7 @@ impl ProtoEncoder {
         for (place, node) in self.nodes.iter().enumerate() {
             match record.field(node.column.index) {
                 None => {
-                    check_absent(&node.column)?;
+                    check_missing(&node.column)?;
                     presence.lacks(place);
                 }
                 Some(given) => pen.field(node, given, out)?,
@@ -168,7 +168,7 @@ impl Pen<'_> {
     fn field(&mut self, node: &Node, given: Given<'_>, out: &mut Vec<u8>) -> Result<(), RowError> {
         let column = &node.column;
         if given.0 == ValueKind::Null {
-            return check_absent(column);
+            return check_null(column);
         }
         if column.is_repeated() {
             return self.list(node, given, out);
@@ -242,7 +242,7 @@ impl Pen<'_> {
             let has_unknown = members::object(json, &column.columns, column.guessed, |values| {
                 for (inner, value) in node.inside.iter().zip(values) {
                     let written = match value {
-                        None => check_absent(&inner.column),
+                        None => check_missing(&inner.column),
                         Some(given) => self.field(inner, *given, out),
                     };
                     written.map_err(|error| unfit::inside(column, error))?;

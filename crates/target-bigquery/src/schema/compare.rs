@@ -4,14 +4,15 @@
 use singer_runtime::target::Problem;
 
 use super::fit::{Fit, fit};
-use super::{Column, sql_type};
+use super::{Column, MAX_COLUMNS, count, has_default, sql_type, too_many};
 use crate::model::{Field, Mode};
 use crate::names::same_column;
 
 /// What happens to a column whose values do not fit the table's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnConflict {
-    /// They go to a column beside it, called `<name>__<type>`.
+    /// They go to a column beside it, called `<name>__<type>`, or `<name>__<type>_list` if it is
+    /// REPEATED. A column of the key has none: it is a problem.
     #[default]
     Variant,
     /// The stream cannot be written.
@@ -94,6 +95,10 @@ pub fn compare(wanted: &[Column], table: &[Field], options: &CompareOptions<'_>)
     let columns = comparison.level("", wanted, &mut schema);
     let mut changes = comparison.changes;
     changes.columns = columns;
+    let count: usize = schema.iter().map(count).sum();
+    if count > MAX_COLUMNS && !changes.add.is_empty() {
+        changes.problems.push(too_many(count));
+    }
     changes.schema = schema;
     changes
 }
@@ -116,7 +121,7 @@ impl Comparison<'_> {
         // A row without a value for these would be refused.
         for field in fields
             .iter_mut()
-            .filter(|field| field.mode == Mode::Required)
+            .filter(|field| field.mode == Mode::Required && !has_default(field))
         {
             let is_written = columns
                 .iter()
@@ -155,8 +160,9 @@ impl Comparison<'_> {
             Fit::Fields => self.record(path, wanted, &mut fields[found]),
             Fit::Widen(to) => {
                 let mut column = self.as_it_is(path, wanted, &mut fields[found])?;
-                // Inside a RECORD a type can only be changed with the whole RECORD.
-                if self.options.widenings && path.is_empty() {
+                // Inside a RECORD a type can only be changed with the whole RECORD, and in a list
+                // not at all.
+                if self.options.widenings && path.is_empty() && !wanted.is_repeated() {
                     let to = Field {
                         mode: fields[found].mode,
                         ..*to
@@ -235,7 +241,8 @@ impl Comparison<'_> {
             || all
                 .iter()
                 .any(|other| same_column(&other.field.name, &name));
-        if self.options.on_conflict == OnConflict::Error || is_taken {
+        // Rows under two columns of one key would no longer meet.
+        if self.options.on_conflict == OnConflict::Error || wanted.is_key || is_taken {
             self.changes
                 .problems
                 .push(conflict(path, wanted, &fields[found]));
@@ -302,8 +309,12 @@ fn conflict(path: &str, wanted: &Column, field: &Field) -> Problem {
             sql_type(&wanted.field)
         ),
         hint: Some(
-            "change the schema in the catalog, rename the table's column, or let values go to a column beside it (`variant`)"
-                .to_owned(),
+            if wanted.is_key {
+                "it is of the key: change the schema in the catalog, or the table's column"
+            } else {
+                "change the schema in the catalog, rename the table's column, or let values go to a column beside it (`variant`)"
+            }
+            .to_owned(),
         ),
     }
 }

@@ -40,7 +40,10 @@ pub(super) fn fit(wanted: &Column, table: &Field) -> Fit {
         ) => true,
         // A civil time is meant in UTC, a day is its first instant.
         (Kind::Timestamp | Kind::DateTime, Kind::Timestamp | Kind::DateTime | Kind::Date) => true,
-        (Kind::Other(_), Kind::String) => true,
+        // These two are read from their text, which is checked by the service.
+        (Kind::Other(word), Kind::String) => {
+            matches!(word.to_uppercase().as_str(), "GEOGRAPHY" | "INTERVAL")
+        }
         _ => false,
     };
     if !fits {

@@ -15,9 +15,17 @@ const MAX_STEPS: usize = 64;
 pub(super) enum Shape {
     Scalar(Kind),
     Bytes(BytesSpelling),
-    Record(Vec<(String, Shape)>),
+    Record(Vec<Member>),
     Repeated(Box<Shape>),
     Json,
+}
+
+/// A property of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Member {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) nullable: bool,
 }
 
 /// Reads the schemas of one document.
@@ -204,14 +212,12 @@ impl<'a> Reader<'a> {
             depth: place.depth + 1,
             ..place
         };
-        Shape::Record(
-            properties
-                .iter()
-                .map(|(name, schema)| {
-                    (name.clone(), self.at(schema, inside).unwrap_or(Shape::Json))
-                })
-                .collect(),
-        )
+        let members = properties.iter().map(|(name, schema)| Member {
+            name: name.clone(),
+            shape: self.at(schema, inside).unwrap_or(Shape::Json),
+            nullable: TypeSet::of(schema).contains(TypeSet::NULL),
+        });
+        Shape::Record(members.collect())
     }
 }
 

@@ -237,6 +237,8 @@ fn objects_become_records_with_names_of_columns() {
         "STRUCT<`first_name` STRING, `tags` ARRAY<STRUCT<`at` DATE>>>"
     );
     assert_eq!(columns[0].columns[0].property, "first-name");
+    let pair = ("x.first-name".to_owned(), "x.first_name".to_owned());
+    assert_eq!(renamed(&columns), [pair]);
 }
 
 #[test]
@@ -265,6 +267,20 @@ fn keys_without_null_are_required() {
         .map(|column| column.field.mode)
         .collect();
     assert_eq!(modes, [Mode::Required, Mode::Nullable, Mode::Nullable]);
+}
+
+#[test]
+fn a_key_of_any_type_is_text_and_one_of_many_values_is_none() {
+    let open = schema(json!({"id": {}}), &["id", "gone"]);
+    let columns = plan(&open, &SchemaOptions::default()).unwrap();
+    assert_eq!(sql_type(&columns[0].field), "STRING");
+    assert!(columns[0].is_key && columns[1].is_key);
+    let list = schema(
+        json!({"id": {"type": "array", "items": {"type": "string"}}}),
+        &["id"],
+    );
+    let problems = plan(&list, &SchemaOptions::default()).unwrap_err();
+    assert_eq!(problems[0].kind, "key type");
 }
 
 #[test]

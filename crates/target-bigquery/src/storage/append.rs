@@ -178,6 +178,7 @@ impl<'a> Batch<'a> {
                 Ride::Failed(failure) => {
                     // A connection that lay about may have been closed meanwhile.
                     let unproven = !line.fresh && !line.answered;
+                    let failure = failure.with_token(line.token.as_ref());
                     drop(line);
                     self.give_up(unproven, failure, patience).await?;
                 }
@@ -245,10 +246,11 @@ impl<'a> Batch<'a> {
                     match answer.unwrap_or_else(late) {
                         Ok(Some(answer)) => {
                             line.answered = true;
+                            line.refused = !answer.row_errors.is_empty();
                             self.judge(answer, &mut hold, patience)?;
                         }
-                        Ok(None) => return Ok(self.ended(Failure::ended(), hold, patience)),
-                        Err(failure) => return Ok(self.ended(failure, hold, patience)),
+                        Ok(None) => return Ok(self.ended(line, Failure::ended(), hold, patience)),
+                        Err(failure) => return Ok(self.ended(line, failure, hold, patience)),
                     }
                 }
                 place = sender.reserve(), if may_send => match (place, self.ready.take()) {
@@ -260,7 +262,7 @@ impl<'a> Batch<'a> {
                     (_, ready) => {
                         self.ready = ready;
                         let failure = self.why_closed(line).await;
-                        return Ok(self.ended(failure, hold, patience));
+                        return Ok(self.ended(line, failure, hold, patience));
                     }
                 }
             }
@@ -382,11 +384,13 @@ impl<'a> Batch<'a> {
         self.sent_bytes -= sent.bytes;
         // After a failure the later requests of a stream with offsets fail for that reason alone.
         let follows = self.offsets && hold.is_some();
-        if !answer.row_errors.is_empty() && !follows {
-            self.refuse(&sent, answer.row_errors)?;
-            patience.progress();
+        if !answer.row_errors.is_empty() {
+            if !follows {
+                self.refuse(&sent, answer.row_errors)?;
+                patience.progress();
+            }
             self.put_back(sent.chunk);
-            if self.offsets {
+            if self.offsets && !follows {
                 self.unready();
                 *hold = Some(Hold::Shifted);
             }
@@ -438,7 +442,13 @@ impl<'a> Batch<'a> {
     }
 
     /// The line is no more; a last status speaks of the oldest request, as an answer would.
-    fn ended(&mut self, failure: Failure, hold: Option<Hold>, patience: &mut Patience<'_>) -> Ride {
+    fn ended(
+        &mut self,
+        line: &Line,
+        failure: Failure,
+        hold: Option<Hold>,
+        patience: &mut Patience<'_>,
+    ) -> Ride {
         match hold {
             Some(Hold::Failed(first)) => {
                 self.ghosts |= failure.lost;
@@ -450,6 +460,11 @@ impl<'a> Batch<'a> {
             }
             // The service itself ended the call: what came after the bad rows was not stored.
             Some(Hold::Shifted) => {
+                self.again();
+                Ride::Again
+            }
+            // The end repeats what the last answer said of its rows.
+            None if line.refused && !failure.lost && failure.class() == Class::Final => {
                 self.again();
                 Ride::Again
             }

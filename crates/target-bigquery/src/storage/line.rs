@@ -155,6 +155,7 @@ impl Channels {
             greeted: false,
             fresh: true,
             answered: false,
+            refused: false,
         })
     }
 }
@@ -230,6 +231,8 @@ pub(super) struct Line {
     pub(super) fresh: bool,
     /// There was an answer to a request of the batch at hand.
     pub(super) answered: bool,
+    /// The last answer refused rows.
+    pub(super) refused: bool,
 }
 
 impl Line {
@@ -239,7 +242,7 @@ impl Line {
         if !matches!(answer, Ok(Some(_))) {
             self.answers = Answers::Closed;
         }
-        answer.map_err(|status| Failure::from(status).with_token(self.token.as_ref()))
+        answer.map_err(Failure::from)
     }
 
     async fn receive(&mut self) -> Result<Option<AppendRowsResponse>, Status> {

@@ -84,7 +84,14 @@ fn requests(
         // Without the line break.
         json.pop();
         if json.len() + 200 > MOST_REQUEST_BYTES {
-            written.refuse(*place, "row-too-large", format!("the row has {} bytes, and a request takes 10 MB", json.len()));
+            written.refuse(
+                *place,
+                "row-too-large",
+                format!(
+                    "the row has {} bytes, and a request takes 10 MB",
+                    json.len()
+                ),
+            );
             continue;
         }
         let bytes = json.len() + id.len() + 30;
@@ -117,9 +124,14 @@ async fn send(
     while !request.rows.is_empty() {
         let body = body(&request.rows);
         written.bytes += body.len() as u64;
-        let answer = insert(inner, ready, body)
-            .await
-            .map_err(|fault| crate::warehouse::lacks(fault, &what, "bigquery.tables.updateData", "roles/bigquery.dataEditor"))?;
+        let answer = insert(inner, ready, body).await.map_err(|fault| {
+            crate::warehouse::lacks(
+                fault,
+                &what,
+                "bigquery.tables.updateData",
+                "roles/bigquery.dataEditor",
+            )
+        })?;
         let errors = answer
             .get("insertErrors")
             .and_then(Value::as_array)
@@ -128,7 +140,10 @@ async fn send(
             written.sent += request.rows.len() as u64;
             return Ok(());
         };
-        let faults: Vec<(usize, String, String)> = errors.iter().filter_map(|error| fault(error, ready)).collect();
+        let faults: Vec<(usize, String, String)> = errors
+            .iter()
+            .filter_map(|error| fault(error, ready))
+            .collect();
         if faults.is_empty() {
             return Err(Error::protocol(format!(
                 "{what}: all rows were stopped, and none is named as the cause"
@@ -194,7 +209,9 @@ fn fault(error: &Value, ready: &Ready) -> Option<(usize, String, String)> {
             .unwrap_or_default()
             .to_owned()
     };
-    let own = errors.iter().find(|error| text(error, "reason") != "stopped")?;
+    let own = errors
+        .iter()
+        .find(|error| text(error, "reason") != "stopped")?;
     let names: Vec<&str> = ready
         .columns
         .iter()
@@ -225,7 +242,10 @@ pub(super) fn preview(
         ..part.clone()
     };
     let requests = requests(inner, shape, batch, &few, &ready, &mut written);
-    let body = requests.first().map(|request| body(&request.rows)).unwrap_or_default();
+    let body = requests
+        .first()
+        .map(|request| body(&request.rows))
+        .unwrap_or_default();
     let shown: String = String::from_utf8_lossy(&body).chars().take(bytes).collect();
     format!(
         "POST {}/bigquery/v2/projects/{}/datasets/{}/tables/{}/insertAll\n\n{} rows, the first of them:\n{shown}",

@@ -238,19 +238,34 @@ impl Sending<'_> {
         let location = self.ready.location.as_deref();
         let base = statement_base(statement);
         let done = self.inner.warehouse.jobs.was_done(&base, location).await;
-        let done = done
-            .map_err(|fault| fault.error("cannot ask what became of a job of the run before"))?;
+        let done =
+            done.map_err(|fault| fault.error("cannot ask what became of a job of the run before"))?;
         Ok(done.is_some_and(|job| job.affected_rows() != Some(0)))
     }
 
     async fn load_and_write(&self, base: &str, statement: &str) -> Result<Loaded> {
-        let short: String = base.rsplit('_').next().unwrap_or(base).chars().take(24).collect();
+        let short: String = base
+            .rsplit('_')
+            .next()
+            .unwrap_or(base)
+            .chars()
+            .take(24)
+            .collect();
         let staging = Staging::new(self.inner, self.shape, self.ready, self.file, &short);
         let loaded = staging
-            .load(self.inner, self.shape, self.ready, self.file, &format!("{base}_l"))
+            .load(
+                self.inner,
+                self.shape,
+                self.ready,
+                self.file,
+                &format!("{base}_l"),
+            )
             .await;
         let result = match loaded {
-            Ok(Loaded::All) => self.statement(&staging, statement).await.map(|()| Loaded::All),
+            Ok(Loaded::All) => self
+                .statement(&staging, statement)
+                .await
+                .map(|()| Loaded::All),
             other => other,
         };
         staging.delete(self.inner).await;
@@ -268,7 +283,12 @@ impl Sending<'_> {
             .inner
             .warehouse
             .jobs
-            .must(&what, &statement_base(name), self.ready.location.as_deref(), &query)
+            .must(
+                &what,
+                &statement_base(name),
+                self.ready.location.as_deref(),
+                &query,
+            )
             .await?;
         let rows = self.file.rows.len() as u64;
         let appends = !self.shape.merges();
@@ -287,12 +307,14 @@ impl Sending<'_> {
         }
         let order_by = self.shape.order_by.as_deref();
         let order_by = order_by.filter(|wanted| {
-            staging
-                .columns
-                .iter()
-                .any(|column| column.name == *wanted && !self.shape.key_columns.contains(&column.name))
+            staging.columns.iter().any(|column| {
+                column.name == *wanted && !self.shape.key_columns.contains(&column.name)
+            })
         });
-        let has_deleted = staging.columns.iter().any(|column| column.name == sql::DELETED_AT);
+        let has_deleted = staging
+            .columns
+            .iter()
+            .any(|column| column.name == sql::DELETED_AT);
         sql::merge(&sql::Merge {
             target: &self.ready.path,
             staging: &staging.path,

@@ -6,14 +6,14 @@ use singer_core::{Error, Result};
 
 use super::rows::File;
 use crate::api::{Job, Submission};
+use crate::encode::ExtraKind;
 use crate::job::Ended;
+use crate::model::{Field, Mode};
 use crate::place::Place;
 use crate::shape::Shape;
 use crate::sql;
-use crate::table::{Ready, extra_field};
-use crate::encode::ExtraKind;
-use crate::model::{Field, Mode};
 use crate::stream::Inner;
+use crate::table::{Ready, extra_field};
 
 /// How long a staging table lives that nobody deletes, because its run died.
 const LIFETIME_MILLISECONDS: i64 = 24 * 3600 * 1000;
@@ -40,7 +40,13 @@ pub(super) enum Loaded {
 
 impl Staging {
     /// The staging table for a file; nothing is created yet.
-    pub(super) fn new(inner: &Inner, shape: &Shape, ready: &Ready, file: &File, name: &str) -> Self {
+    pub(super) fn new(
+        inner: &Inner,
+        shape: &Shape,
+        ready: &Ready,
+        file: &File,
+        name: &str,
+    ) -> Self {
         let table: String = ready.place.table.chars().take(200).collect();
         let place = ready.place.beside(format!("{table}__stg_{name}"));
         let own = ready
@@ -50,7 +56,12 @@ impl Staging {
             .filter(|(number, _)| file.present.get(*number).copied().unwrap_or_default())
             .map(|(number, column)| sql::Written {
                 name: column.field.name.clone(),
-                missing: file.lacking.get(number).copied().unwrap_or_default().then_some(number),
+                missing: file
+                    .lacking
+                    .get(number)
+                    .copied()
+                    .unwrap_or_default()
+                    .then_some(number),
             });
         let added = shape.spec.extras.iter().map(|(name, _)| sql::Written {
             name: (*name).to_owned(),
@@ -71,7 +82,13 @@ impl Staging {
             .filter(|column| self.columns.iter().any(|own| own.name == column.field.name))
             .map(|column| bare(&column.field))
             .collect();
-        fields.extend(shape.spec.extras.iter().map(|(name, kind)| extra_field(name, *kind)));
+        fields.extend(
+            shape
+                .spec
+                .extras
+                .iter()
+                .map(|(name, kind)| extra_field(name, *kind)),
+        );
         if shape.merges() {
             fields.push(extra_field(sql::ROW, ExtraKind::Integer));
             fields.push(extra_field(sql::MISSING, ExtraKind::Text));
@@ -103,7 +120,12 @@ impl Staging {
             .create_table(&self.place.dataset, &self.place.table, body)
             .await;
         created.map_err(|fault| {
-            crate::warehouse::lacks(fault, &what, "bigquery.tables.create", "roles/bigquery.dataEditor")
+            crate::warehouse::lacks(
+                fault,
+                &what,
+                "bigquery.tables.create",
+                "roles/bigquery.dataEditor",
+            )
         })?;
         let submission = Submission {
             configuration: json!({
@@ -121,9 +143,17 @@ impl Staging {
             data: Some(file.data.clone()),
         };
         let what = format!("cannot load rows into `{}`", self.place);
-        let ended = warehouse.jobs.run(base, ready.location.as_deref(), &submission).await;
+        let ended = warehouse
+            .jobs
+            .run(base, ready.location.as_deref(), &submission)
+            .await;
         let ended = ended.map_err(|fault| {
-            crate::warehouse::lacks(fault, &what, "bigquery.jobs.create", "roles/bigquery.jobUser")
+            crate::warehouse::lacks(
+                fault,
+                &what,
+                "bigquery.jobs.create",
+                "roles/bigquery.jobUser",
+            )
         })?;
         match ended {
             Ended::Done(job) => self.count(&job, file).map(|()| Loaded::All),
@@ -152,7 +182,10 @@ impl Staging {
     /// Deletes the table. If that fails it goes by itself.
     pub(super) async fn delete(&self, inner: &Inner) {
         let api = &inner.warehouse.api;
-        if let Err(fault) = api.delete_table(&self.place.dataset, &self.place.table).await {
+        if let Err(fault) = api
+            .delete_table(&self.place.dataset, &self.place.table)
+            .await
+        {
             let error = fault.error("cannot delete a staging table");
             tracing::warn!(table = %self.place, %error, "the staging table is left; it goes within a day");
         }

@@ -99,7 +99,9 @@ pub(super) async fn write(
     };
     let described = Bytes::from(descriptor(&ready.columns, &extra_kinds(shape)));
     let appended = if shape.sends_changes() {
-        storage.append_default(&path, &described, &encoded.rows).await?
+        storage
+            .append_default(&path, &described, &encoded.rows)
+            .await?
     } else {
         let number = batch.number();
         append_once(inner, storage, &path, &described, &encoded, number).await?
@@ -169,7 +171,10 @@ fn extra_kinds(shape: &Shape) -> Vec<(&'static str, ExtraKind)> {
 
 fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe {
     let order = shape.order_property.and_then(|property| {
-        let column = ready.columns.iter().find(|column| column.index == property)?;
+        let column = ready
+            .columns
+            .iter()
+            .find(|column| column.index == property)?;
         Some((property, order_kind(&column.field)?))
     });
     Recipe {
@@ -189,7 +194,8 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
 
 /// Types whose values a change number can hold.
 fn order_kind(field: &Field) -> Option<Kind> {
-    matches!(field.kind, Kind::Integer | Kind::Timestamp | Kind::DateTime).then(|| field.kind.clone())
+    matches!(field.kind, Kind::Integer | Kind::Timestamp | Kind::DateTime)
+        .then(|| field.kind.clone())
 }
 
 fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
@@ -292,8 +298,12 @@ fn order_of(record: &Record<'_>, property: usize, kind: &Kind) -> u64 {
         }
         _ => None,
     };
-    // Half of all numbers lie below zero.
-    number.map_or(0, |number: i64| (number as u64) ^ (1 << 63))
+    number.map_or(0, number_of)
+}
+
+/// A number without a sign that grows with one that has a sign.
+fn number_of(number: i64) -> u64 {
+    (number as u64) ^ (1 << 63)
 }
 
 /// The requests for a part, as `--dry-run` shows them.
@@ -327,8 +337,7 @@ mod tests {
 
     #[test]
     fn numbers_grow_with_values_also_below_zero() {
-        let order = |number: i64| (number as u64) ^ (1 << 63);
-        assert!(order(-1) < order(0) && order(0) < order(1));
-        assert!(order(i64::MIN) < order(i64::MAX));
+        assert!(number_of(-1) < number_of(0) && number_of(0) < number_of(1));
+        assert!(0 < number_of(i64::MIN + 1) && number_of(i64::MIN) < number_of(i64::MAX));
     }
 }

@@ -42,7 +42,7 @@ pub fn descriptor(columns: &[Column], extras: &[(&str, ExtraKind)]) -> Vec<u8> {
 fn write_message(name: &str, columns: &[Column], extras: &[(&str, ExtraKind)], out: &mut Vec<u8>) {
     write_text(1, name, out);
     for (number, column) in (1..).zip(columns) {
-        write_field(&shown(number, column), out);
+        write_field(&shown(number, column, columns), out);
     }
     for (number, (name, kind)) in (columns.len() as u32 + 1..).zip(extras) {
         let kind = match kind {
@@ -63,18 +63,22 @@ fn write_message(name: &str, columns: &[Column], extras: &[(&str, ExtraKind)], o
     for (number, column) in (1u32..).zip(columns) {
         if column.field.kind == Kind::Record {
             write_part(3, out, |out| {
-                write_message(&message_name(number), &column.columns, &[], out);
+                write_message(&message_name(number, columns), &column.columns, &[], out);
             });
         }
     }
 }
 
-/// Names of columns may differ from that of a message by nothing, so messages have numbers.
-fn message_name(number: u32) -> String {
-    format!("Record{number}")
+/// A name that no field beside the message has.
+fn message_name(number: u32, columns: &[Column]) -> String {
+    let mut name = format!("Record{number}");
+    while columns.iter().any(|column| column.field.name == name) {
+        name.push('_');
+    }
+    name
 }
 
-fn shown(number: u32, column: &Column) -> Shown<'_> {
+fn shown<'a>(number: u32, column: &'a Column, columns: &[Column]) -> Shown<'a> {
     let kind = match column.field.kind {
         Kind::Boolean => BOOL,
         Kind::Integer | Kind::Timestamp => INT64,
@@ -93,7 +97,7 @@ fn shown(number: u32, column: &Column) -> Shown<'_> {
             OPTIONAL
         },
         kind,
-        message: (kind == MESSAGE).then(|| message_name(number)),
+        message: (kind == MESSAGE).then(|| message_name(number, columns)),
         is_packed: is_packed(column),
     }
 }

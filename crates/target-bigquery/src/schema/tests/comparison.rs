@@ -128,6 +128,13 @@ fn types_widen_where_nothing_is_lost() {
 }
 
 #[test]
+fn lists_do_not_widen() {
+    let list = json!({"type": "array", "items": {"type": "number", "multipleOf": 0.01}});
+    let field = json!({"type": "INTEGER", "mode": "REPEATED"});
+    assert_eq!(met(list, field), "x ARRAY<INT64>");
+}
+
+#[test]
 fn values_that_do_not_fit_go_to_a_column_beside_it() {
     for (property, field, wanted) in [
         (
@@ -337,4 +344,51 @@ fn longer_texts_and_larger_decimals_are_widenings() {
         let changes = compare(&[column], &[field(has)], &CompareOptions::default());
         assert_eq!(sql_type(&changes.widen[0].to), wanted);
     }
+}
+
+#[test]
+fn a_key_has_no_second_column() {
+    let schema = schema(json!({"id": {"type": "string"}}), &["id"]);
+    let wanted = plan(&schema, &SchemaOptions::default()).unwrap();
+    let fields = table(json!([{"name": "id", "type": "INTEGER"}]));
+    let changes = compare(&wanted, &fields, &CompareOptions::default());
+    assert_eq!(changes.problems[0].kind, "type conflict");
+}
+
+#[test]
+fn a_required_column_with_a_default_stays_as_it_is() {
+    let fields = table(
+        json!([{"name": "at", "type": "TIMESTAMP", "mode": "REQUIRED", "defaultValueExpression": "CURRENT_TIMESTAMP()"}]),
+    );
+    let changes = compare(&[], &fields, &CompareOptions::default());
+    assert!(changes.is_empty());
+}
+
+#[test]
+fn required_columns_inside_stay_where_the_schema_admits_no_null() {
+    let wanted = planned(
+        json!({"x": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": ["null", "string"]}}}}),
+    );
+    let fields = table(json!([{"name": "x", "type": "RECORD", "fields": [
+        {"name": "a", "type": "STRING", "mode": "REQUIRED"},
+        {"name": "b", "type": "STRING", "mode": "REQUIRED"},
+    ]}]));
+    let changes = compare(&wanted, &fields, &CompareOptions::default());
+    assert_eq!(changes.relax, ["x.b"]);
+}
+
+#[test]
+fn a_table_grows_no_further_than_it_may() {
+    let fields: Vec<Field> = (0..MAX_COLUMNS)
+        .map(|number| Field::new(format!("c{number}"), Kind::String))
+        .collect();
+    let wanted = planned(json!({"new": {"type": "string"}}));
+    let changes = compare(&wanted, &fields, &CompareOptions::default());
+    assert_eq!(changes.problems[0].kind, "too many columns");
+    let wanted = planned(json!({"c1": {"type": "string"}}));
+    assert!(
+        compare(&wanted, &fields, &CompareOptions::default())
+            .problems
+            .is_empty()
+    );
 }
