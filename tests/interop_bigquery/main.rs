@@ -6,6 +6,7 @@
 //! API, BYTES in a load job, words of SQL as names inside a RECORD.
 
 mod case;
+mod client;
 mod killed;
 mod types;
 
