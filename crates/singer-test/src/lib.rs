@@ -7,12 +7,13 @@
 //! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
 //! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
 //! * [`tap`], [`target`]: the conformance suites.
-//! * [`database`], [`pendo`], [`moto`], [`mail`], [`folder`]: what the programs under test talk to and work in.
+//! * [`database`], [`pendo`], [`bigquery`], [`moto`], [`mail`], [`folder`]: what the programs under test talk to and work in.
 //! * [`python`]: the environments of foreign programs.
 
 mod capture;
 mod suite;
 
+pub mod bigquery;
 pub mod bin;
 pub mod database;
 pub mod fit;
