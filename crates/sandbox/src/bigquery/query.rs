@@ -163,7 +163,7 @@ impl QueryJob {
             ));
         }
         self.check_change(bigquery, &store, now_ms)?;
-        if self.dry_run {
+        if self.dry_run || (bigquery.options.drain && self.glance.is_dml()) {
             return Ok(Outcome {
                 statistics: statistics(&planned.statement_type, processed, billed),
                 bytes_processed: Some(processed),

@@ -172,6 +172,17 @@ impl Connection {
             .into());
         }
         self.has_changes = Some(has_changes);
+        if bigquery.options.drain {
+            let count = rows.serialized_rows.len();
+            let offset = store.writes.streams.get_mut(&self.stream).map(|stream| {
+                let offset = stream.row_count;
+                stream.row_count += i64::try_from(count).unwrap_or(i64::MAX);
+                offset
+            });
+            drop(store);
+            bigquery.tally(&name, count, 0, bytes);
+            return Ok(offset);
+        }
         let plan = self.plan.as_ref().map(|(plan, _)| plan);
         let mut decoded = decode(plan, &rows, &keys)?;
         if let Some((_, planned)) = &self.plan
