@@ -71,7 +71,7 @@ pub(crate) fn run_statement(
         SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
         SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
         SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
-        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
+        SqlErrorKind::Unsupported => ApiError::new(501, "notImplemented", error.message),
     })?;
     if let Some(changed) = done.affected_table.as_ref().filter(|_| run == Run::Real)
         && let Ok(table) = store.table_mut(changed)
