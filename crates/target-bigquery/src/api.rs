@@ -173,6 +173,13 @@ impl Api {
             }
             _ => request,
         };
+        let request = match self.tokens.quota_project() {
+            Some(project) if own => match request.text_header("x-goog-user-project", &project) {
+                Ok(request) => request,
+                Err(error) => return Attempt::Fail(error),
+            },
+            _ => request,
+        };
         let answer = match self.client.send(request).await {
             Ok(answer) => answer,
             Err(error) if error.kind() == ErrorKind::Transient => {

@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 use singer_core::{Error, Result};
 use singer_runtime::target::Outcome;
 
-use crate::api::Submission;
+use crate::api::{Submission, Table};
 use crate::config::{Mode, OnDelete};
 use crate::job_base;
 use crate::place::Place;
 use crate::shape::Shape;
 use crate::sql;
 use crate::stream::Inner;
-use crate::table::{Found, Ready};
+use crate::table::Ready;
 use crate::write::reference;
 
 /// How long a table of a version lives that is never activated.
@@ -43,47 +43,36 @@ pub(crate) async fn hidden(
     version: i64,
 ) -> Result<Arc<Ready>> {
     let hidden = hidden_place(place, version);
-    let make = Box::pin(make_hidden(inner, shape, place, &hidden, version));
+    let make = Box::pin(make_hidden(inner, shape, place, &hidden));
     inner.table_by(&hidden, make).await
 }
 
-async fn make_hidden(
-    inner: &Inner,
-    shape: &Shape,
-    place: &Place,
-    hidden: &Place,
-    version: i64,
-) -> Result<Ready> {
+async fn make_hidden(inner: &Inner, shape: &Shape, place: &Place, hidden: &Place) -> Result<Ready> {
     let warehouse = &inner.warehouse;
     let location = warehouse.location(&place.dataset).await?;
     let mut body = shape.spec.body();
-    if let Some(layout) = layout_of(inner, place).await? {
-        for (key, value) in layout {
+    // How it is laid out is for its owner to say.
+    if let Some(old) = old_table(inner, place).await? {
+        for (key, value) in old.layout {
             body[key] = value;
         }
     }
     let expiration = warehouse.context.now().timestamp_millis() + LIFETIME_MILLISECONDS;
     body["expirationTime"] = json!(expiration.to_string());
-    body["description"] = json!(format!(
-        "version {version} of {}, not yet complete; may be deleted when no run is on",
-        place.table
-    ));
     shape.spec.create(warehouse, hidden, body).await?;
     let mut ready = shape.spec.ensure(warehouse, hidden).await?;
     ready.location = location;
     Ok(ready)
 }
 
-/// How the table that is to be replaced is laid out, where that is for its owner to say.
-async fn layout_of(inner: &Inner, place: &Place) -> Result<Option<Vec<(String, Value)>>> {
+/// The table that is to be replaced, if there is one.
+async fn old_table(inner: &Inner, place: &Place) -> Result<Option<Table>> {
     let table = inner
         .warehouse
         .api
         .table(&place.dataset, &place.table)
         .await;
-    let what = format!("cannot read the table `{place}`");
-    let table = table.map_err(|fault| fault.error(&what))?;
-    Ok(table.map(|table| table.layout.into_iter().collect()))
+    table.map_err(|fault| fault.error(&format!("cannot read the table `{place}`")))
 }
 
 /// Every row of the version is durable: what is not of it goes.
@@ -173,6 +162,7 @@ async fn swap_all(inner: &Arc<Inner>, shape: &Shape, version: i64, rows: u64) ->
 async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) -> Result<()> {
     let warehouse = &inner.warehouse;
     let hidden = hidden(inner, shape, place, version).await?;
+    let old = old_table(inner, place).await?;
     let what = format!("cannot replace the table `{place}`");
     let project = warehouse.api.project();
     let submission = Submission {
@@ -202,7 +192,7 @@ async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) ->
     })?;
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");
-    restore(inner, shape, place).await?;
+    restore(inner, shape, place, old.as_ref()).await?;
     inner.forget(&hidden.place);
     let deleted = warehouse
         .api
@@ -215,16 +205,24 @@ async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) ->
     Ok(())
 }
 
-/// A copy loses what a table says of its key, and brings the words and the end of the table that it was
-/// copied from.
-async fn restore(inner: &Inner, shape: &Shape, place: &Place) -> Result<()> {
-    let Found::Table(table, _) = shape.spec.look(&inner.warehouse, place).await? else {
+/// A copy may lose what a table says of its key, and bring the end of the table that it was copied from.
+async fn restore(inner: &Inner, shape: &Shape, place: &Place, old: Option<&Table>) -> Result<()> {
+    let Some(new) = old_table(inner, place).await? else {
         return Ok(());
     };
-    let mut body = json!({"expirationTime": null, "description": null});
-    if table.primary_key.is_empty() && !shape.spec.keys.is_empty() {
-        body["tableConstraints"] = json!({"primaryKey": {"columns": shape.spec.keys}});
+    let mut body = serde_json::Map::new();
+    let expiration = old.and_then(|old| old.expiration.clone());
+    if new.expiration != expiration {
+        body.insert("expirationTime".to_owned(), json!(expiration));
     }
+    if new.primary_key.is_empty() && !shape.spec.keys.is_empty() {
+        let key = json!({"primaryKey": {"columns": shape.spec.keys}});
+        body.insert("tableConstraints".to_owned(), key);
+    }
+    if body.is_empty() {
+        return Ok(());
+    }
+    let body = Value::Object(body);
     let patched = inner
         .warehouse
         .api

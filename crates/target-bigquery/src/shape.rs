@@ -150,7 +150,9 @@ impl Shape {
         }
         let spec = TableSpec {
             extras: extras(schema, chosen, mode),
-            keys: if key_columns.len() <= MOST_KEYS && mode != Mode::Append {
+            // What is declared to be a key is believed by those who plan queries, also where it is none.
+            keys: if key_columns.len() <= MOST_KEYS && matches!(mode, Mode::Upsert | Mode::Replace)
+            {
                 key_columns.clone()
             } else {
                 Vec::new()

@@ -205,10 +205,20 @@ async fn send(
 fn parts(shape: &Shape, batch: &Batch, written: &mut Written) -> Vec<Part> {
     let schema = &batch.stream().schema;
     let fixed = shape.route.fixed();
+    let replaces = shape.mode == Mode::Replace;
     let mut found: HashMap<(Place, Option<i64>), usize> = HashMap::new();
     let mut parts: Vec<Part> = Vec::new();
-    let mut last: Option<usize> = None;
+    let mut last = 0;
     for (index, record) in (0..).zip(batch.records()) {
+        let version = record.version().filter(|_| replaces);
+        // Nearly always a row goes where the one before it went.
+        if fixed.is_some()
+            && let Some(part) = parts.get_mut(last)
+            && part.version == version
+        {
+            part.rows.push(index);
+            continue;
+        }
         let place = match &fixed {
             Some(place) => place.clone(),
             None => match shape.route.of(&record, schema) {
@@ -219,24 +229,17 @@ fn parts(shape: &Shape, batch: &Batch, written: &mut Written) -> Vec<Part> {
                 }
             },
         };
-        let version = record.version().filter(|_| shape.mode == Mode::Replace);
-        let known = last.filter(|last| {
-            let part: &Part = &parts[*last];
-            part.place == place && part.version == version
-        });
-        let number = match known {
-            Some(number) => number,
-            None => *found.entry((place.clone(), version)).or_insert_with(|| {
+        last = *found
+            .entry((place, version))
+            .or_insert_with_key(|(place, version)| {
                 parts.push(Part {
-                    place,
-                    version,
+                    place: place.clone(),
+                    version: *version,
                     rows: Vec::new(),
                 });
                 parts.len() - 1
-            }),
-        };
-        last = Some(number);
-        parts[number].rows.push(index);
+            });
+        parts[last].rows.push(index);
     }
     parts
 }

@@ -151,7 +151,7 @@ impl QueryJob {
         // Planned first: what is wrong with it is found before anything is charged.
         let planned = runner::run_statement(self, &mut store, moment, Run::Check)?;
         runner::check_rights(self, &mut store, now_ms, run)?;
-        let (processed, billed) = self.cost(planned.bytes);
+        let (processed, billed) = self.cost(&store, planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
                 400,
@@ -172,7 +172,7 @@ impl QueryJob {
         }
         let done = runner::run_statement(self, &mut store, moment, Run::Real)?;
         // A script is only known by its statements.
-        let (processed, billed) = self.cost(processed.max(done.bytes));
+        let (processed, billed) = self.cost(&store, processed.max(done.bytes));
         let mut statistics = statistics(&done.statement_type, processed, billed);
         let affected = done.changed.map(|(inserted, updated, deleted)| {
             statistics.insert(
@@ -236,7 +236,7 @@ impl QueryJob {
     }
 
     /// Bytes that the statement reads, and those that it is billed for.
-    fn cost(&self, processed: u64) -> (u64, u64) {
+    fn cost(&self, store: &Store, processed: u64) -> (u64, u64) {
         let is_free = matches!(
             self.glance.verb.as_str(),
             "CREATE" | "ALTER" | "DROP" | "TRUNCATE"
@@ -245,6 +245,8 @@ impl QueryJob {
             return (0, 0);
         }
         let mut names = self.glance.names.clone();
+        // What looks like a table may be a column of one.
+        names.retain(|name| store.table(name).is_ok());
         names.sort_unstable();
         names.dedup();
         let least = LEAST_BILLED * names.len() as u64;

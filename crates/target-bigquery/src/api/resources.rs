@@ -33,12 +33,15 @@ pub struct Table {
     pub bytes: Option<u64>,
     /// `TABLE`, `VIEW`, …
     pub kind: String,
+    /// When it goes by itself, in milliseconds since 1970.
+    pub expiration: Option<String>,
     /// How it is partitioned, clustered and labelled, as it came.
     pub layout: Map<String, Value>,
 }
 
 /// What its owner says of a table besides its columns.
-const LAYOUT: [&str; 5] = [
+const LAYOUT: [&str; 6] = [
+    "description",
     "timePartitioning",
     "rangePartitioning",
     "clustering",
@@ -82,6 +85,7 @@ impl Table {
             etag: text("/etag"),
             bytes: number(json.get("numBytes")),
             kind: text("/type").unwrap_or_else(|| "TABLE".to_owned()),
+            expiration: text("/expirationTime"),
             layout: LAYOUT
                 .iter()
                 .filter_map(|key| Some(((*key).to_owned(), json.get(*key)?.clone())))

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use singer_core::{Error, Kind as ErrorKind};
-use singer_net::{Answer, Bytes, Method, Request, StatusCode, Url};
+use singer_net::{Answer, Backoff, Bytes, Method, Request, StatusCode, Url, backoff};
 
 use super::jobs::Job;
 use super::resources::bytes;
@@ -70,25 +70,43 @@ impl Api {
     /// Sends what is missing; `None` if the session is gone.
     async fn pieces(&self, what: &str, url: &Url, data: &Bytes) -> Result<Option<Job>, Fault> {
         let mut at = 0;
+        let mut vain = 0;
         loop {
+            let mut failure = None;
             let progress = match self.piece(what, url, data, at).await {
                 Err(Fault::Other(error)) if error.kind() == ErrorKind::Transient => {
                     // Nothing is known of this piece; the session knows.
                     tracing::debug!(what, %error, "a piece of an upload was not answered");
+                    failure = Some(error);
                     self.how_far(what, url, data.len()).await?
                 }
                 answered => answered?,
             };
-            match progress {
+            let stored = match progress {
                 Progress::Done(job) => return Ok(Some(job)),
                 Progress::Lost => return Ok(None),
-                Progress::Stored(stored) if stored <= data.len() => at = stored,
-                Progress::Stored(_) => {
-                    return Err(Fault::Other(Error::protocol(format!(
-                        "{what}: more bytes arrived than were sent"
-                    ))));
-                }
+                Progress::Stored(stored) => stored,
+            };
+            if stored > data.len() {
+                return Err(Fault::Other(Error::protocol(format!(
+                    "{what}: more bytes arrived than were sent"
+                ))));
             }
+            if stored > at {
+                vain = 0;
+            } else {
+                vain += 1;
+                if vain >= self.attempts {
+                    let error = Error::transient(format!("{what}: the upload goes no further"));
+                    return Err(Fault::Other(match failure {
+                        Some(failure) => error.with_source(failure),
+                        None => error,
+                    }));
+                }
+                let wait = Backoff::default().wait(vain, None, backoff::chance());
+                tokio::time::sleep(wait).await;
+            }
+            at = stored;
         }
     }
 

@@ -264,13 +264,11 @@ impl File {
         }
     }
 
-    /// The row whose line holds a byte of the text.
+    /// The row whose line begins with a byte of the text. One in the middle of a line names no row: it
+    /// may be counted from somewhere else.
     pub(super) fn row_at(&self, offset: u64) -> Option<u32> {
-        if offset >= self.text_bytes {
-            return None;
-        }
-        let line = self.starts.partition_point(|start| *start <= offset);
-        self.rows.get(line.checked_sub(1)?).copied()
+        let line = self.starts.binary_search(&offset).ok()?;
+        self.rows.get(line).copied()
     }
 }
 
