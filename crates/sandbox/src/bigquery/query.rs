@@ -171,6 +171,8 @@ impl QueryJob {
             });
         }
         let done = runner::run_statement(self, &mut store, moment, Run::Real)?;
+        // A script is only known by its statements.
+        let (processed, billed) = self.cost(&store, processed.max(done.bytes));
         let mut statistics = statistics(&done.statement_type, processed, billed);
         let affected = done.changed.map(|(inserted, updated, deleted)| {
             statistics.insert(

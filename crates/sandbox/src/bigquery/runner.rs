@@ -1,5 +1,5 @@
-//! Where statements meet the store: the tables as `sql` sees them, query parameters, and what of a
-//! statement is asked of permissions and quotas before it runs.
+//! Where statements meet the store: the tables as `sql` sees them, and what of a statement is asked of
+//! permissions and quotas before it runs.
 
 use super::access::Resource;
 use super::answer::ApiError;
@@ -49,7 +49,7 @@ pub(crate) fn run_statement(
         default_project: job.project.clone(),
         default_dataset: job.default_dataset.clone(),
         now_micros: i64::try_from(moment.now_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
-        parameters: sql::Parameter::from_json(&job.parameters).map_err(refused)?,
+        parameters: sql::Parameter::from_json(&job.parameters)?,
         dry_run: run == Run::Check,
         streaming_since: Some(moment.streaming_since),
     };
@@ -57,37 +57,45 @@ pub(crate) fn run_statement(
         store,
         now_ms: moment.now_ms,
     };
-    let done = sql::run(&job.text, &mut tables, &context).map_err(refused)?;
+    let done = sql::run(&job.text, &mut tables, &context)?;
     if run == Run::Real {
-        for changed in &done.affected_tables {
-            if let Ok(table) = store.table_mut(changed) {
-                table.record.modified_ms = moment.now_ms;
-            }
-        }
+        note_changes(store, &done, moment.now_ms);
     }
     let is_dml = matches!(
         done.statement_kind,
         "MERGE" | "INSERT" | "UPDATE" | "DELETE" | "SCRIPT" | "TRUNCATE_TABLE"
     );
+    let target = done.affected_tables.into_iter().next();
     Ok(StatementOutcome {
         statement_type: done.statement_kind.to_owned(),
         columns: done.columns,
         rows: done.rows,
         changed: is_dml.then_some((done.inserted, done.updated, done.deleted)),
-        ddl: done
-            .ddl_operation
-            .zip(done.affected_tables.into_iter().next()),
+        ddl: done.ddl_operation.zip(target),
         bytes: done.bytes_processed,
     })
 }
 
-/// An error of the engine as REST answers it.
-fn refused(error: SqlError) -> ApiError {
-    match error.kind {
-        SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
-        SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
-        SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
-        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
+/// Notes when tables were changed, and that their metadata may have been.
+fn note_changes(store: &mut Store, done: &sql::Outcome, now_ms: u64) {
+    let may_alter = done.ddl_operation == Some("ALTER") || done.statement_kind == "SCRIPT";
+    for name in &done.affected_tables {
+        store.writes.rows_moved(name);
+        if let Ok(table) = store.table_mut(name) {
+            table.record.modified_ms = now_ms;
+            table.record.revision += u64::from(may_alter);
+        }
+    }
+}
+
+impl From<SqlError> for ApiError {
+    fn from(error: SqlError) -> ApiError {
+        match error.kind {
+            SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
+            SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
+            SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
+            SqlErrorKind::Unsupported => ApiError::new(501, "notImplemented", error.message),
+        }
     }
 }
 

@@ -159,6 +159,11 @@ async fn parameters_and_pages_of_results() {
 #[tokio::test]
 async fn definitions_are_limited_and_permitted() {
     let trial = trial().await;
+    let etag = || async {
+        let table = trial.bigquery("GET", "/datasets/d/tables/t", &NONE).await;
+        table.json()["etag"].as_str().unwrap().to_owned()
+    };
+    let before = etag().await;
     for number in 0..5 {
         run(
             &trial,
@@ -166,6 +171,7 @@ async fn definitions_are_limited_and_permitted() {
         )
         .await;
     }
+    assert_ne!(before, etag().await);
     let refused = query(&trial, "ALTER TABLE d.t ADD COLUMN c5 STRING").await;
     assert_eq!(
         refused.json()["error"]["errors"][0]["reason"],
