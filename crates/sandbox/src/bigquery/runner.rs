@@ -1,18 +1,12 @@
 //! Where statements meet the store: the tables as `sql` sees them, query parameters, and what of a
 //! statement is asked of permissions and quotas before it runs.
 
-use serde_json::{Value, json};
-
 use super::access::Resource;
 use super::answer::ApiError;
-use super::decode::{self, Form};
-use super::literal::Excess;
 use super::query::QueryJob;
-use super::schema;
-use super::sql::{self, SqlErrorKind, Tables};
+use super::sql::{self, SqlError, SqlErrorKind, Tables};
 use super::store::Store;
-use super::table::{Column, Mode, Row, Table, TableName, Type};
-use super::value::Value as Cell;
+use super::table::{Column, Row, Table, TableName};
 
 /// Whether a statement is run, or only checked and its bytes counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,15 +45,11 @@ pub(crate) fn run_statement(
     moment: Moment,
     run: Run,
 ) -> Result<StatementOutcome, ApiError> {
-    let (project, dataset) = match &job.default_dataset {
-        Some((project, dataset)) => (project.clone(), Some(dataset.clone())),
-        None => (job.project.clone(), None),
-    };
     let context = sql::Context {
-        default_project: project,
-        default_dataset: dataset,
+        default_project: job.project.clone(),
+        default_dataset: job.default_dataset.clone(),
         now_micros: i64::try_from(moment.now_ms.saturating_mul(1000)).unwrap_or(i64::MAX),
-        parameters: parameters(&job.parameters)?,
+        parameters: sql::Parameter::from_json(&job.parameters).map_err(refused)?,
         dry_run: run == Run::Check,
         streaming_since: Some(moment.streaming_since),
     };
@@ -67,35 +57,38 @@ pub(crate) fn run_statement(
         store,
         now_ms: moment.now_ms,
     };
-    let done = sql::run(&job.text, &mut tables, &context).map_err(|error| match error.kind {
-        SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
-        SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
-        SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
-        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
-    })?;
-    if let Some(changed) = done.affected_table.as_ref().filter(|_| run == Run::Real)
-        && let Ok(table) = store.table_mut(changed)
-    {
-        table.record.modified_ms = moment.now_ms;
+    let done = sql::run(&job.text, &mut tables, &context).map_err(refused)?;
+    if run == Run::Real {
+        for changed in &done.affected_tables {
+            if let Ok(table) = store.table_mut(changed) {
+                table.record.modified_ms = moment.now_ms;
+            }
+        }
     }
     let is_dml = matches!(
         done.statement_kind,
         "MERGE" | "INSERT" | "UPDATE" | "DELETE" | "SCRIPT" | "TRUNCATE_TABLE"
     );
-    let operation = match done.statement_kind {
-        kind if kind.starts_with("CREATE_") => Some("CREATE"),
-        kind if kind.starts_with("DROP_") => Some("DROP"),
-        kind if kind.starts_with("ALTER_") => Some("ALTER"),
-        _ => None,
-    };
     Ok(StatementOutcome {
         statement_type: done.statement_kind.to_owned(),
         columns: done.columns,
         rows: done.rows,
         changed: is_dml.then_some((done.inserted, done.updated, done.deleted)),
-        ddl: operation.zip(done.affected_table),
+        ddl: done
+            .ddl_operation
+            .zip(done.affected_tables.into_iter().next()),
         bytes: done.bytes_processed,
     })
+}
+
+/// An error of the engine as REST answers it.
+fn refused(error: SqlError) -> ApiError {
+    match error.kind {
+        SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
+        SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
+        SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
+        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
+    }
 }
 
 /// What permissions and quotas have against a statement. Of a script only the first statement is
@@ -184,59 +177,4 @@ impl Tables for StoreTables<'_> {
     fn dataset_exists(&self, project: &str, dataset: &str) -> bool {
         self.store.dataset(project, dataset).is_ok()
     }
-}
-
-/// The parameters of a query: single values and arrays of them.
-fn parameters(given: &Value) -> Result<Vec<sql::Parameter>, ApiError> {
-    let given = given.as_array().map(Vec::as_slice).unwrap_or_default();
-    given.iter().map(parameter).collect()
-}
-
-fn parameter(given: &Value) -> Result<sql::Parameter, ApiError> {
-    let kind = &given["parameterType"];
-    let is_array = kind["type"] == "ARRAY";
-    let word = if is_array {
-        kind["arrayType"]["type"].as_str()
-    } else {
-        kind["type"].as_str()
-    };
-    let word = word.unwrap_or_default();
-    let mode = if is_array { "REPEATED" } else { "NULLABLE" };
-    let fields = json!({"fields": [{"name": "p", "type": word, "mode": mode}]});
-    let column = schema::from_json(&fields)
-        .ok()
-        .and_then(|mut columns| columns.pop())
-        .filter(|column| !matches!(column.kind, Type::Struct(_)))
-        .ok_or_else(|| ApiError::not_simulated(format!("query parameters of type `{word}`")))?;
-    let value = match (&given["parameterValue"]["arrayValues"], column.mode) {
-        (Value::Array(elements), Mode::Repeated) => elements
-            .iter()
-            .map(|element| single(&element["value"], &column))
-            .collect::<Result<_, _>>()
-            .map(Cell::Array)?,
-        (_, Mode::Repeated) => Cell::Array(Vec::new()),
-        _ => single(&given["parameterValue"]["value"], &column)?,
-    };
-    Ok(sql::Parameter {
-        name: given["name"].as_str().map(str::to_owned),
-        column,
-        value,
-    })
-}
-
-fn single(value: &Value, column: &Column) -> Result<Cell, ApiError> {
-    let Some(text) = value.as_str() else {
-        return Ok(Cell::Null);
-    };
-    let cell = if column.kind == Type::Json {
-        decode::compact_json(text).map(Cell::Json)
-    } else {
-        decode::scalar(text, Form::Quoted, column, Excess::Refuse)
-    };
-    cell.ok_or_else(|| {
-        ApiError::invalid_query(format!(
-            "Invalid value for type: {}",
-            schema::type_name(&column.kind)
-        ))
-    })
 }

@@ -15,7 +15,7 @@ use super::kind::Kind;
 use super::matching::Matcher;
 use super::relation::{Relation, Rows};
 use super::scope::{Scope, same_name};
-use super::{Context, Outcome, Tables, merge};
+use super::{Context, Outcome, Tables, merge, milliseconds};
 use crate::bigquery::table::{Column, Row, TableName, Type};
 use crate::bigquery::value::Value;
 
@@ -68,7 +68,7 @@ pub(super) fn run(
     let mut outcome = Outcome {
         statement_kind: plan.kind,
         bytes_processed: plan.bytes,
-        affected_table: Some(plan.table.clone()),
+        affected_tables: vec![plan.table.clone()],
         ..Outcome::default()
     };
     if context.dry_run {
@@ -95,6 +95,7 @@ pub(super) fn run(
             plan.table
         )));
     }
+    table.record.modified_ms = milliseconds(context);
     for (place, values) in changes.updated {
         table.rows[place] = Row::new(values);
     }
@@ -489,7 +490,7 @@ pub(super) fn sets(
                     field.value,
                     Kind::of_column(&place)
                 ))
-                .at_name(*field));
+                .at_name(field));
             };
             let found = known
                 .iter()
@@ -499,7 +500,7 @@ pub(super) fn sets(
                     "Field name {} does not exist in {}",
                     field.value, place.name
                 ))
-                .at_name(*field)
+                .at_name(field)
             })?;
             fields.push(found);
             place = known[found].clone();

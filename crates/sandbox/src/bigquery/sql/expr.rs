@@ -453,9 +453,13 @@ impl Expr {
             Expr::InArray(needle, array) => {
                 let needle = needle.eval(frame, env)?;
                 match array.eval(frame, env)?.as_ref() {
-                    Value::Array(values) => values
-                        .iter()
-                        .fold(Some(false), |found, value| or(found, equal(&needle, value))),
+                    Value::Array(values) => {
+                        let mut found = Some(false);
+                        for value in values {
+                            found = or(found, equal(&needle, value));
+                        }
+                        found
+                    }
                     _ => Some(false),
                 }
             }

@@ -414,7 +414,7 @@ impl Binder<'_> {
             [project, dataset, table] => (project, dataset, table),
             [dataset, table] => (&context.default_project, dataset, table),
             [table] => match &context.default_dataset {
-                Some(dataset) => (&context.default_project, dataset, table),
+                Some((project, dataset)) => (project, dataset, table),
                 None => {
                     return Err(invalid(format!(
                         "Table \"{table}\" must be qualified with a dataset (e.g. dataset.table)."

@@ -95,7 +95,7 @@ fn bind_clause(
     let action = bind_action(binder, &clause.action, target, scope, view);
     binder.scopes.pop();
     Ok(Clause {
-        kind: clause.clause_kind.clone(),
+        kind: clause.clause_kind,
         condition: condition?,
         action: action?,
     })

@@ -71,7 +71,7 @@ impl Binder<'_> {
         for window in &select.named_window {
             match &window.1 {
                 NamedWindowExpr::WindowSpec(spec) => {
-                    self.windows.push((window.0.value.clone(), spec.clone()))
+                    self.windows.push((window.0.value.clone(), spec.clone()));
                 }
                 NamedWindowExpr::NamedWindow(_) => {
                     return Err(unsupported("a window that is another's name"));
