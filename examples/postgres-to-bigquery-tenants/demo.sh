@@ -7,7 +7,7 @@
 #   DEMO_DIR=…              where configs, catalog, states and rejects go (default target/demo-bigquery)
 #   DEMO_PG_URL=…           a PostgreSQL to put the chat platform into (in a schema of its own, dropped at the end)
 #   DEMO_SOURCE=…           auto, or one of url, found, embedded: see `antiphon-sandbox serve --help`
-#   DEMO_METHOD=…           load, or storage_write or streaming, instead of what the config says
+#   DEMO_METHOD=load        load jobs and statements instead of the Storage Write API
 #   DEMO_BINARIES=…         a folder with the binaries, instead of building them
 set -euo pipefail
 
@@ -20,6 +20,7 @@ changed=$((messages / 30 + 100))
 # The tenant that takes its permission away.
 angry=$((organizations / 2 + 1))
 project=sandbox-project
+method=${DEMO_METHOD:-storage_write}
 # Of all profiles the quickest to build; it reads and writes some thousands of rows a second.
 profile=dev built=debug
 programs=(tap-redshift target-bigquery antiphon antiphon-sandbox)
@@ -83,9 +84,15 @@ sync() { # NAME EXIT_CODE STATE_FLAGS…
     show "$(records "$folder/$name.tap.log" messages) messages, $(records "$folder/$name.tap.log" contacts) contacts, $(records "$folder/$name.tap.log" flows) flows read, in $((SECONDS - began)) s"
     cost "$name"
 }
-# What the run's last line but some says of its cost.
+# What the run says of its cost, in words.
 cost() {
-    show "cost    $(sed -n 's/.*what the jobs cost //p' "$folder/$1.target.log")"
+    sed -n 's/.*what the run cost //p' "$folder/$1.target.log" | tr ' ' '\n' | awk -F= '
+        { cost[$1] = $2 }
+        function size(bytes) { return bytes < 1e6 ? int(bytes / 1e3 + 0.5) " kB" : int(bytes / 1e5 + 0.5) / 10 " MB" }
+        END {
+            printf "  cost    %s streamed, %d load jobs with %s, %d statements billed as %s\n", size(cost["streamed_bytes"]),
+                cost["load_jobs"], size(cost["loaded_bytes"]), cost["statements"], size(cost["billed_bytes"])
+        }'
 }
 
 # A line for each organization: its number, contacts, messages, read ones, letters of all bodies.
@@ -153,7 +160,7 @@ source=$(request GET /_sandbox/source)
 text() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "$source"; }
 jobs=$(number jobs <<< "$source")
 # The example's own config, with the address of the stand-in.
-sed "s|\"project\": \"[^\"]*\"|\"project\": \"$project\", \"endpoint\": \"$url/bigquery\", \"grpc_endpoint\": \"$url\"${DEMO_METHOD:+, \"method\": \"$DEMO_METHOD\"}|" \
+sed "s|\"project\": \"[^\"]*\"|\"project\": \"$project\", \"endpoint\": \"$url/bigquery\", \"grpc_endpoint\": \"$url\"|; s|\"method\": \"[^\"]*\"|\"method\": \"$method\"|" \
     "$example/target-bigquery.json" > "$folder/target-bigquery.json"
 show "source  $(text server): $(number organizations <<< "$source") organizations, $(number contacts <<< "$source") contacts, $(number messages <<< "$source") messages" \
     "target  the example's target-bigquery.json, with the stand-in's address" \
@@ -201,7 +208,7 @@ sync revoked 3 --state state.json
 show "exit code 3: $(wc -l < "$folder/target-bigquery.rejects.jsonl" | tr -d ' ') rows stand in target-bigquery.rejects.jsonl, all of organization $angry; the first without its record:"
 head -n 1 "$folder/target-bigquery.rejects.jsonl" | sed 's/"record":{.*},"reason"/"record":{…},"reason"/' | indent | indent
 show "deleted $(sed -n 's/.*deleted superseded rows.* rows=\([0-9]*\).*/\1/p' "$folder/revoked.target.log" | awk '{ sum += $1 } END { print sum + 0 }') superseded rows of the other organizations"
-# Its view is not readable for us either: the comparison is made once it is granted for a moment.
+# Its view is not readable for us either, so it is granted again before the comparison.
 request POST /_sandbox/bigquery/permissions '{"clear": true}' > /dev/null
 compare "$angry"
 
