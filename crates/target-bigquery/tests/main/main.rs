@@ -4,3 +4,6 @@
 mod conformance;
 mod kit;
 mod modes;
+mod replace;
+mod tenants;
+mod types;
