@@ -1,6 +1,7 @@
 //! The page at `/`: what arrived, how fast, and which faults struck. The server renders the view; the
 //! script only swaps in a newer one, so the page works without it too. No asset comes from elsewhere.
 
+mod bigquery;
 mod chart;
 mod peek;
 
@@ -49,16 +50,22 @@ fn render(world: &World) -> String {
     tiles(&mut html, &status);
     for (name, known) in &status.known {
         match status.activity.tables.get(name) {
-            Some(counters) => table_card(&mut html, name, *known, counters),
-            None if *known > 0 => table_card(&mut html, name, *known, &TableCounters::default()),
+            Some(counters) => table_card(&mut html, name, ("known ids", *known), counters),
+            None if *known > 0 => {
+                let none = TableCounters::default();
+                table_card(&mut html, name, ("known ids", *known), &none);
+            }
             None => {}
         }
     }
+    let tables = world.bigquery.tables();
+    bigquery::figures(&mut html, &status, &tables);
     if status.activity.requests == 0 {
         first_steps(&mut html);
     }
     faults_card(&mut html, &status);
     requests_card(&mut html, &status.activity.last_requests);
+    bigquery::cards(&mut html, &tables, &world.bigquery);
     peek::cards(&mut html, &world.pendo);
     html
 }
@@ -89,7 +96,8 @@ fn tiles(html: &mut String, status: &Status) {
     }
 }
 
-fn table_card(html: &mut String, name: &str, known: usize, counters: &TableCounters) {
+/// The curve and the figures of a table; `kept` says what it holds, and how much of it.
+fn table_card(html: &mut String, name: &str, kept: (&str, usize), counters: &TableCounters) {
     let rate = counters.per_second.last().copied().unwrap_or(0);
     put(
         html,
@@ -106,7 +114,7 @@ fn table_card(html: &mut String, name: &str, known: usize, counters: &TableCount
         ("updated", counters.updated, false),
         ("missing", counters.missing, true),
         ("errors", counters.errors, true),
-        ("known ids", known as u64, false),
+        (kept.0, kept.1 as u64, false),
     ];
     for (label, figure, is_problem) in figures {
         let class = if is_problem && figure > 0 {
@@ -127,7 +135,7 @@ fn table_card(html: &mut String, name: &str, known: usize, counters: &TableCount
 
 fn first_steps(html: &mut String) {
     html.push_str(
-        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and one of the keys it was started with (<code>sandbox-key</code> if none).</p></section>"#,
+        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and one of the keys it was started with (<code>sandbox-key</code> if none). Give a BigQuery client <code>/bigquery</code> behind this page's address as its endpoint, and the address alone for gRPC.</p></section>"#,
     );
 }
 

@@ -392,7 +392,7 @@ fn scan_string(bytes: &[u8], open: usize) -> Result<usize, ScanError> {
 }
 
 /// The first byte from `at` on that a JSON string cannot hold as it is; eight bytes at a time.
-pub(crate) fn find_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
+pub fn find_escape(bytes: &[u8], mut at: usize) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
     while let Some(chunk) = bytes

@@ -2,6 +2,7 @@
 //! is appended to it, so that a stand-in, a proxy or a private region can take the service's place.
 
 use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 
 use reqwest::Url;
 use singer_core::{Error, Result};
@@ -60,12 +61,24 @@ impl Base {
 
     /// Whether it is this machine itself.
     pub fn is_loopback(&self) -> bool {
-        let host = self.url.host_str().unwrap_or_default();
+        self.url.host_str() == Some("localhost")
+            || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// Whether it is an address that only this machine's own link knows, as the metadata servers of
+    /// the clouds have: no proxy can reach it, and nothing on the way can listen.
+    pub fn is_link_local(&self) -> bool {
+        match self.address() {
+            Some(IpAddr::V4(address)) => address.is_link_local(),
+            Some(IpAddr::V6(address)) => address.is_unicast_link_local(),
+            None => false,
+        }
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        let host = self.url.host_str()?;
         let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || address
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        address.parse().ok()
     }
 
     /// Whether a URL has the same scheme, host and port, so that a secret may go there.
@@ -145,6 +158,12 @@ mod tests {
         assert!(loopback("http://localhost"));
         assert!(loopback("http://[::1]"));
         assert!(!loopback("https://app.pendo.io"));
+        let link_local = |text| Base::parse("base_url", text).unwrap().is_link_local();
+        assert!(link_local("http://169.254.169.254"));
+        assert!(link_local("http://[fe80::1]:80"));
+        assert!(!link_local("http://169.253.0.1"));
+        assert!(!link_local("http://127.0.0.1"));
+        assert!(!link_local("http://metadata.google.internal"));
         let base = Base::parse("base_url", "https://h/prefix").unwrap();
         assert!(base.is_origin_of(&Url::parse("https://h:443/other").unwrap()));
         assert!(!base.is_origin_of(&Url::parse("http://h/prefix").unwrap()));

@@ -88,7 +88,7 @@ impl Client {
         builder = if base.is_https() || proxy_is_https {
             builder.tls_certs_only(tls::trusted(config.ca_file.as_deref())?)
         } else {
-            if !base.is_loopback() {
+            if !base.is_loopback() && !base.is_link_local() {
                 tracing::warn!(base = %base, "requests are not encrypted");
             }
             builder.tls_certs_only([])
@@ -97,8 +97,8 @@ impl Client {
             Some(proxy) => builder.proxy(reqwest::Proxy::all(proxy.expose()).map_err(|error| {
                 Error::config("`proxy` is no URL").with_source(error.without_url())
             })?),
-            // A proxy of the environment cannot know this machine's own ports.
-            None if base.is_loopback() => builder.no_proxy(),
+            // A proxy of the environment cannot know this machine's own ports and link.
+            None if base.is_loopback() || base.is_link_local() => builder.no_proxy(),
             None => builder,
         };
         let inner = builder

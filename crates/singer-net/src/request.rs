@@ -61,7 +61,17 @@ impl Request {
 
     /// A POST of any body.
     pub fn post(url: Url, content_type: &'static str, body: Bytes) -> Self {
-        let mut request = Self::new(Method::POST, url).header("content-type", content_type);
+        Self::with_body(Method::POST, url, content_type, body)
+    }
+
+    /// Any method with a JSON body.
+    pub fn with_json(method: Method, url: Url, body: Bytes) -> Self {
+        Self::with_body(method, url, "application/json", body)
+    }
+
+    /// Any method with any body.
+    pub fn with_body(method: Method, url: Url, content_type: &'static str, body: Bytes) -> Self {
+        let mut request = Self::new(method, url).header("content-type", content_type);
         request.body = Some(body);
         request
     }

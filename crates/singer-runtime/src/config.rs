@@ -1,6 +1,6 @@
 //! Loading a config: files and environment merged, checked against the settings, defaults filled in.
 //!
-//! The only reader of the environment beside the secrets. Messages name keys, files and kinds, never
+//! The only reader of the environment beside the secrets (what a connector asks its context for is read here). Messages name keys, files and kinds, never
 //! a value: any value may be a secret in the wrong place.
 
 use std::fmt;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use singer_core::{Result, Secret, SecretSource};
 
 use crate::clock::Clock;
+use crate::config;
 use crate::secret;
 use crate::stop::Stop;
 
@@ -149,11 +150,32 @@ impl Context {
         secret::read(source).await
     }
 
+    /// A variable of the environment that programs of one service share by convention, such as the
+    /// place of a key file; what is empty or not UTF-8 counts as not set. Settings of the connector's
+    /// own come with its config.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        config::process_environment(name).filter(|value| !value.is_empty())
+    }
+
     fn changed(self, change: impl FnOnce(&mut Inner)) -> Self {
         let mut inner = Arc::unwrap_or_clone(self.inner);
         change(&mut inner);
         Self {
             inner: Arc::new(inner),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_its_value_or_nothing() {
+        let context = Context::for_tests("tap-test");
+        // Cargo sets it for every test.
+        let here = context.variable("CARGO_MANIFEST_DIR").unwrap();
+        assert!(here.ends_with("singer-runtime"));
+        assert_eq!(context.variable("NO_SUCH_VARIABLE_HERE"), None);
     }
 }

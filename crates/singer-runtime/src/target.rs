@@ -68,9 +68,13 @@ pub trait Target: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = anyhow::Result<Self::Writer>> + Send;
 
     /// Makes durable what the target itself keeps about confirmed rows (memories of sent values).
-    /// Called before a STATE is printed that covers them.
-    fn sync(&self) -> impl Future<Output = anyhow::Result<()>> + Send {
-        async { Ok(()) }
+    /// Called before a STATE is printed: it covers every batch whose [`Batch::number`] is below
+    /// `position`, of the last ones perhaps only the first rows.
+    fn sync(&self, position: u64) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async move {
+            let _ = position;
+            Ok(())
+        }
     }
 
     /// Called once after the last STATE, on success and on failure.
@@ -92,6 +96,19 @@ pub trait Writer: Send + Sync + 'static {
     /// How large the next batch may be. Asked for each batch, so a writer may change its mind. The
     /// config's `batch` narrows it and never widens it; a batch may also be cut short when memory is.
     fn limits(&self) -> Limits;
+
+    /// Whether rows are kept out of sight until their version is activated, and then take the place of
+    /// all rows before them. Rows without a version are then taken for one version, which is activated
+    /// when the input ends after a STATE that covers them; until then no STATE after them is printed.
+    fn replaces(&self) -> Replaces {
+        Replaces::Nothing
+    }
+
+    /// Whether a batch that is half full is ended at a STATE. A run that is repeated from its state
+    /// then meets the same batches again, and what was sent already can be told by its content.
+    fn cuts_at_states(&self) -> bool {
+        false
+    }
 
     /// Creates what the plan says is to be created (tables, fields). Called once, before the first
     /// batch of this stream and after every stream known by then was found writable.
@@ -126,6 +143,17 @@ pub trait Writer: Send + Sync + 'static {
     }
 }
 
+/// Whether the rows of a version take the place of all rows before them, once it is activated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replaces {
+    /// Rows are seen as they are written.
+    Nothing,
+    /// They do. What a run that was cut off has written of a version is there for the next run.
+    Resumable,
+    /// They do, if one run writes them all: no STATE is printed before the version is activated.
+    Whole,
+}
+
 /// A stream under one SCHEMA.
 #[derive(Debug)]
 pub struct Stream {
@@ -156,6 +184,8 @@ pub struct StreamPlan {
     pub destination: String,
     /// What will be created first ("field `plan_tier` (string)").
     pub creates: Vec<String>,
+    /// What else is good to know before, for `--dry-run` ("property `a.b` goes to column `a_b`").
+    pub notes: Vec<String>,
     /// What stands against it; not empty means that the stream cannot be written.
     pub problems: Vec<Problem>,
     /// Cost in the service's units, if it charges.

@@ -163,6 +163,7 @@ fn store(
         }
     }
     store.table_mut(name)?.rows.extend(fresh);
+    store.writes.rows_moved(name);
     Ok((stored, refused))
 }
 

@@ -1,5 +1,5 @@
 //! Query jobs: what surrounds a statement — caps, costs, refusals of mutating ones, destinations. The
-//! statement itself is run in one place, `run_statement`. Facts: section 6.
+//! statement itself is run in `runner`. Facts: section 6.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::answer::ApiError;
 use super::job::{Outcome, ResultSet};
 use super::load::{Write, may_create};
 use super::request::{check_names, int64};
-use super::sql::{self, SqlError, SqlErrorKind};
+use super::runner::{self, Moment, Run};
 use super::statement::{self, Glance};
 use super::store::Store;
 use super::table::{Row, Table, TableName};
@@ -53,26 +53,17 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    text: String,
-    project: String,
+    pub(crate) text: String,
+    pub(crate) project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    parameters: Value,
+    pub(crate) parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
-}
-
-/// What a statement has to know beside itself.
-#[derive(Debug, Clone, Copy)]
-struct StatementContext {
-    now_ms: u64,
-    /// Rows that were streamed at this second or later cannot be changed.
-    streaming_since: u64,
-    dry_run: bool,
 }
 
 impl QueryJob {
@@ -152,14 +143,15 @@ impl QueryJob {
     fn query(&self, bigquery: &BigQuery) -> Result<Outcome, ApiError> {
         let now_ms = bigquery.now_ms();
         let mut store = bigquery.store();
-        let checked = StatementContext {
+        let moment = Moment {
             now_ms,
             streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
-            dry_run: true,
         };
-        let plan = run_statement(self, &mut store, &checked)?;
-        let processed = plan.bytes_processed;
-        let billed = self.billed(&store, processed);
+        let run = if self.dry_run { Run::Check } else { Run::Real };
+        // Planned first: what is wrong with it is found before anything is charged.
+        let planned = runner::run_statement(self, &mut store, moment, Run::Check)?;
+        runner::check_rights(self, &mut store, now_ms, run)?;
+        let (processed, billed) = self.cost(&store, planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
                 400,
@@ -171,31 +163,18 @@ impl QueryJob {
             ));
         }
         self.check_change(bigquery, &store, now_ms)?;
-        if self.dry_run {
+        if self.dry_run || (bigquery.options.drain && self.glance.is_dml()) {
             return Ok(Outcome {
-                statistics: statistics(plan.statement_kind, processed, billed),
+                statistics: statistics(&planned.statement_type, processed, billed),
                 bytes_processed: Some(processed),
                 ..Outcome::default()
             });
         }
-        let context = StatementContext {
-            dry_run: false,
-            ..checked
-        };
-        let done = run_statement(self, &mut store, &context)?;
-        for changed in &done.affected_tables {
-            store.writes.rows_moved(changed);
-        }
+        let done = runner::run_statement(self, &mut store, moment, Run::Real)?;
         // A script is only known by its statements.
-        let processed = processed.max(done.bytes_processed);
-        let billed = billed.max(self.billed(&store, processed));
-        let mut statistics = statistics(done.statement_kind, processed, billed);
-        let is_dml = matches!(
-            done.statement_kind,
-            "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE_TABLE"
-        );
-        let affected = is_dml.then(|| {
-            let (inserted, updated, deleted) = (done.inserted, done.updated, done.deleted);
+        let (processed, billed) = self.cost(&store, processed.max(done.bytes));
+        let mut statistics = statistics(&done.statement_type, processed, billed);
+        let affected = done.changed.map(|(inserted, updated, deleted)| {
             statistics.insert(
                 "dmlStats".to_owned(),
                 json!({"insertedRowCount": inserted.to_string(),
@@ -206,7 +185,7 @@ impl QueryJob {
             statistics.insert("numDmlAffectedRows".to_owned(), json!(affected.to_string()));
             affected
         });
-        if let (Some(operation), Some(table)) = (done.ddl_operation, done.affected_tables.first()) {
+        if let Some((operation, table)) = &done.ddl {
             statistics.insert("ddlOperationPerformed".to_owned(), json!(operation));
             statistics.insert("ddlTargetTable".to_owned(), table_body::reference(table));
         }
@@ -246,10 +225,6 @@ impl QueryJob {
         let Some(name) = &self.glance.changes else {
             return Ok(());
         };
-        store.access.require(
-            "bigquery.tables.updateData",
-            super::access::Resource::Table(name),
-        )?;
         let seconds = bigquery.options.cdc_seconds;
         if self.glance.is_mutating() && store.writes.had_changes(name, now_ms, seconds) {
             return Err(ApiError::invalid_query(format!(
@@ -260,17 +235,22 @@ impl QueryJob {
         Ok(())
     }
 
-    /// The bytes that a statement is billed for: at least so many per table that it names.
-    fn billed(&self, store: &Store, processed: u64) -> u64 {
-        if processed == 0 {
-            return 0;
+    /// Bytes that the statement reads, and those that it is billed for.
+    fn cost(&self, store: &Store, processed: u64) -> (u64, u64) {
+        let is_free = matches!(
+            self.glance.verb.as_str(),
+            "CREATE" | "ALTER" | "DROP" | "TRUNCATE"
+        );
+        if is_free {
+            return (0, 0);
         }
-        let mut tables: Vec<&TableName> = self.glance.names.iter().collect();
-        tables.retain(|name| store.table(name).is_ok());
-        tables.sort();
-        tables.dedup();
-        let least = LEAST_BILLED * tables.len().max(1) as u64;
-        processed.next_multiple_of(1 << 20).max(least)
+        let mut names = self.glance.names.clone();
+        // What looks like a table may be a column of one.
+        names.retain(|name| store.table(name).is_ok());
+        names.sort_unstable();
+        names.dedup();
+        let least = LEAST_BILLED * names.len() as u64;
+        (processed, processed.next_multiple_of(1 << 20).max(least))
     }
 
     /// Writes the rows of a SELECT into the table that the job names.
@@ -328,65 +308,4 @@ fn statistics(statement_type: &str, processed: u64, billed: u64) -> Map<String, 
         Value::Object(statistics) => statistics,
         _ => Map::new(),
     }
-}
-
-/// The store as the tables of the SQL runner.
-struct StoredTables<'a> {
-    store: &'a mut Store,
-    now_ms: u64,
-}
-
-impl sql::Tables for StoredTables<'_> {
-    fn get(&self, name: &TableName) -> Option<&Table> {
-        self.store.table(name).ok()
-    }
-
-    fn get_mut(&mut self, name: &TableName) -> Option<&mut Table> {
-        self.store.table_mut(name).ok()
-    }
-
-    fn put(&mut self, name: &TableName, table: Table) {
-        // The runner has seen the dataset, without which there is no error.
-        drop(self.store.put_table(name, table, self.now_ms));
-    }
-
-    fn remove(&mut self, name: &TableName) -> Option<Table> {
-        self.store.drop_table(name).ok()
-    }
-
-    fn dataset_exists(&self, project: &str, dataset: &str) -> bool {
-        self.store.dataset(project, dataset).is_ok()
-    }
-}
-
-impl From<SqlError> for ApiError {
-    fn from(error: SqlError) -> ApiError {
-        match error.kind {
-            SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
-            SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
-            SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
-            SqlErrorKind::Unsupported => ApiError::new(501, "notImplemented", error.message),
-        }
-    }
-}
-
-/// Runs a statement against the store, or only checks it and counts its bytes. It changes nothing when
-/// it fails, but for the statements of a script before the one that failed.
-fn run_statement(
-    job: &QueryJob,
-    store: &mut Store,
-    context: &StatementContext,
-) -> Result<sql::Outcome, ApiError> {
-    let parameters = sql::Parameter::from_json(&job.parameters)?;
-    let now_ms = context.now_ms;
-    let context = sql::Context {
-        default_project: job.project.clone(),
-        default_dataset: job.default_dataset.clone(),
-        now_micros: i64::try_from(now_ms * 1000).unwrap_or(i64::MAX),
-        parameters,
-        dry_run: context.dry_run,
-        streaming_since: Some(context.streaming_since),
-    };
-    let mut tables = StoredTables { store, now_ms };
-    Ok(sql::run(&job.text, &mut tables, &context)?)
 }

@@ -398,5 +398,75 @@ async fn faults_answer_as_google_does() {
         send("expire").await.json()["error"]["status"],
         "UNAUTHENTICATED"
     );
+    let euc = send("error:status=400,reason=eucHeader").await.json();
+    assert_eq!(euc["error"]["message"], "invalid euc header");
+    let missing = send("error:status=404,reason=notFound").await;
+    assert_eq!(missing.json()["error"]["status"], "NOT_FOUND");
     assert!(send("error:status=502").await.text().starts_with("<html>"));
+}
+
+#[tokio::test]
+async fn the_page_and_the_summary_show_tables_and_jobs() {
+    let trial = trial().await;
+    multipart(
+        &trial,
+        &load("j1", &json!({})),
+        b"{\"id\":1,\"name\":\"<b>\"}",
+    )
+    .await;
+    look(&trial, "j1").await;
+    let page = trial.send("GET", "/", &[], b"").await.unwrap();
+    let text = page.text();
+    assert!(text.contains("BigQuery tables") && text.contains("bigquery/d.t"));
+    assert!(text.contains("j1") && text.contains("1 rows"));
+    assert!(text.contains("&lt;b&gt;") && !text.contains("<b><"));
+    let summary = trial
+        .send("GET", "/_sandbox/bigquery", &[], b"")
+        .await
+        .unwrap()
+        .json();
+    assert_eq!(summary["tables"][0]["jobs_today"], 1);
+    assert_eq!(summary["jobs"][0]["state"], "DONE");
+    assert_eq!(summary["datasets"][0]["location"], "US");
+    let dump = "/_sandbox/dump/bigquery/p/d/t";
+    let count = trial
+        .send("GET", &format!("{dump}?format=count"), &[], b"")
+        .await
+        .unwrap();
+    assert_eq!(count.text(), "1");
+    let gone = trial
+        .send("DELETE", "/_sandbox/bigquery/tables/p/d/t", &[], b"")
+        .await
+        .unwrap();
+    assert_eq!(gone.status, 200);
+    assert_eq!(trial.send("GET", dump, &[], b"").await.unwrap().status, 404);
+    trial
+        .send("POST", "/_sandbox/reset", &[], b"")
+        .await
+        .unwrap();
+    assert!(trial.sandbox.bigquery().jobs().is_empty());
+}
+
+#[tokio::test]
+async fn mutating_statements_wait_for_each_other_up_to_a_limit() {
+    let trial = with(|options| options.queued_dml = 1).await;
+    let statement = |id: usize| {
+        json!({"jobReference": {"jobId": format!("q{id}"), "location": "US"},
+        "configuration": {"query": {"query": "DELETE FROM `p.d.t` WHERE TRUE", "useLegacySql": false}}})
+    };
+    for id in 0..4 {
+        let job = trial.bigquery("POST", "/jobs", &statement(id)).await;
+        assert_eq!(job.status, 200, "{}", job.text());
+    }
+    let last = look(&trial, "q3").await;
+    assert_eq!(last["status"]["errorResult"]["reason"], "resourcesExceeded");
+    assert!(
+        last.to_string()
+            .contains("Too many DML statements outstanding")
+    );
+    let legacy = json!({"query": "SELECT 1"});
+    assert_eq!(
+        trial.bigquery("POST", "/queries", &legacy).await.status,
+        501
+    );
 }

@@ -44,18 +44,18 @@ impl Ledger {
         self.states.push_back((position, value.into()));
     }
 
-    /// Takes the newest safe STATE, unless it equals the one that was taken before.
-    pub(crate) fn take_safe(&mut self) -> Option<Box<str>> {
+    /// Takes the newest safe STATE with its position, unless it equals the one that was taken before.
+    pub(crate) fn take_safe(&mut self) -> Option<(u64, Box<str>)> {
         let mut safe = None;
         while self.front_is_safe() {
             safe = self.states.pop_front();
         }
-        let (_, value) = safe?;
+        let (position, value) = safe?;
         if self.newest.as_ref() == Some(&value) {
             return None;
         }
         self.newest = Some(value.clone());
-        Some(value)
+        Some((position, value))
     }
 
     /// Whether [`Ledger::take_safe`] has anything to look at.
@@ -85,6 +85,10 @@ mod tests {
 
     use super::*;
 
+    fn taken(ledger: &mut Ledger) -> Option<Box<str>> {
+        ledger.take_safe().map(|(_, state)| state)
+    }
+
     #[test]
     fn a_state_waits_for_every_record_before_it() {
         let mut ledger = Ledger::default();
@@ -92,11 +96,11 @@ mod tests {
         ledger.enter(1);
         ledger.state(2, "{\"a\": 1}");
         ledger.confirm(1);
-        assert_eq!(ledger.take_safe(), None);
+        assert_eq!(taken(&mut ledger), None);
         assert!(!ledger.has_safe());
         ledger.confirm(0);
         assert!(ledger.has_safe());
-        assert_eq!(ledger.take_safe().as_deref(), Some("{\"a\": 1}"));
+        assert_eq!(taken(&mut ledger).as_deref(), Some("{\"a\": 1}"));
         assert!(!ledger.has_safe());
     }
 
@@ -109,7 +113,7 @@ mod tests {
         }
         ledger.confirm(0);
         ledger.confirm(1);
-        assert_eq!(ledger.take_safe().as_deref(), Some("{\"n\":1}"));
+        assert_eq!(taken(&mut ledger).as_deref(), Some("{\"n\":1}"));
     }
 
     #[test]
@@ -118,11 +122,11 @@ mod tests {
         for value in ["{}", "null", " { } ", "\tnull "] {
             ledger.state(0, value);
         }
-        assert_eq!(ledger.take_safe(), None);
+        assert_eq!(taken(&mut ledger), None);
         ledger.state(0, "{\"a\":{}}");
-        assert!(ledger.take_safe().is_some());
+        assert!(taken(&mut ledger).is_some());
         ledger.state(0, "{\"a\":{}}");
-        assert_eq!(ledger.take_safe(), None);
+        assert_eq!(taken(&mut ledger), None);
     }
 
     #[test]
@@ -134,7 +138,7 @@ mod tests {
         }
         assert_eq!(ledger.states.len(), 1);
         ledger.confirm(0);
-        assert_eq!(ledger.take_safe().as_deref(), Some("{\"n\":999}"));
+        assert_eq!(taken(&mut ledger).as_deref(), Some("{\"n\":999}"));
     }
 
     /// What the model keeps: for each record whether it is durable, for each state its position.
@@ -201,7 +205,7 @@ mod tests {
                     _ => {}
                 }
                 prop_assert_eq!(
-                    ledger.take_safe().as_deref().map(str::to_owned),
+                    taken(&mut ledger).as_deref().map(str::to_owned),
                     model.take_safe().map(|state| state.to_string())
                 );
             }

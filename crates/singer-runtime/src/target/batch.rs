@@ -18,6 +18,8 @@ pub(crate) mod key;
 #[derive(Debug)]
 pub struct Batch {
     stream: Arc<Stream>,
+    /// The number of its first record in the input.
+    number: u64,
     /// The records' JSON objects, one behind the other; those that a later record of the same key
     /// was merged into stand here as well.
     data: Vec<u8>,
@@ -63,6 +65,7 @@ impl Batch {
     pub fn from_records(stream: Arc<Stream>, key: &[usize], records: &[&str]) -> Result<Self> {
         let mut builder = Builder::new(
             Arc::clone(&stream),
+            0,
             key::KeyHasher::new(""),
             key.to_vec(),
             Buffers::default(),
@@ -91,6 +94,11 @@ impl Batch {
     /// The stream.
     pub fn stream(&self) -> &Arc<Stream> {
         &self.stream
+    }
+
+    /// The number of its first record in the input: grows from batch to batch.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 
     /// How many records.

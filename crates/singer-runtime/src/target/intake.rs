@@ -131,7 +131,7 @@ impl<W: Writer> Intake<W> {
 
     /// Reads the input to its end, or until a line cannot be used or a stop is asked for.
     pub(crate) async fn run(mut self, input: Box<dyn Read + Send>) {
-        let end = match self.read(input, Content::Messages).await {
+        let mut end = match self.read(input, Content::Messages).await {
             Ok(()) => End::Input,
             Err(Halt::Stopped) => End::Stopped,
             Err(Halt::Failed(error)) => End::Failed(error),
@@ -141,8 +141,10 @@ impl<W: Writer> Intake<W> {
         for slot in 0..self.slots.len() {
             self.seal(slot);
         }
-        if matches!(end, End::Input) {
-            self.end_versions();
+        if matches!(end, End::Input)
+            && let Err(error) = self.end_versions()
+        {
+            end = End::Failed(error);
         }
         self.outbox.push_back(Event::Ended(end));
         // If nobody listens any more, nobody needs to know that this is the end.

@@ -32,7 +32,7 @@ pub(crate) enum Work<W> {
     Activate {
         number: u64,
         version: i64,
-        rows: u64,
+        rows: Option<u64>,
     },
 }
 

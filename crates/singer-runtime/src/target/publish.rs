@@ -48,7 +48,7 @@ impl Outlet {
         &mut self,
         target: &Arc<T>,
         shared: &Arc<Shared>,
-        state: Box<str>,
+        (position, state): (u64, Box<str>),
     ) -> impl Future<Output = anyhow::Result<()>> + Send + 'static {
         self.next = Instant::now() + EVERY;
         let (sinks, target, shared) = (
@@ -58,7 +58,7 @@ impl Outlet {
         );
         async move {
             on_disk(move || shared.rejects().sync()).await?;
-            target.sync().await?;
+            target.sync(position).await?;
             on_disk(move || {
                 let mut sinks = sinks.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(file) = &sinks.file {

@@ -58,7 +58,9 @@ pub(crate) enum Event<W> {
         /// Its number in the ledger.
         number: u64,
         version: i64,
-        rows: u64,
+        /// Its records in this run; `None` if there are none, and the config lets none empty a table: only
+        /// what a run before has written may take effect then.
+        rows: Option<u64>,
     },
     /// Nothing follows.
     Ended(End),

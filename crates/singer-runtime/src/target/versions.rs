@@ -38,11 +38,15 @@ pub(crate) enum Decision {
     /// The version takes effect once its records are durable.
     Activate { version: i64, rows: u64 },
     /// It does not take effect, since it has no records.
-    Empty,
+    Empty { version: i64 },
     /// It does not take effect, since no STATE came after its last record: the tap may have died.
     Unfinished,
     /// It does not take effect, since so many of its records were refused.
-    Incomplete { refused: u64 },
+    Incomplete {
+        version: i64,
+        rows: u64,
+        refused: u64,
+    },
 }
 
 impl Versions {
@@ -92,15 +96,24 @@ impl Versions {
         }
     }
 
+    /// The input ended, and the records had no version but one that was given to them here: that
+    /// version and its records, if a STATE came after the last one.
+    pub(crate) fn end_implied(&mut self, records_before_state: u64) -> Option<(i64, u64)> {
+        let current = self.current.as_ref()?;
+        (current.last < records_before_state).then_some((current.version, current.rows))
+    }
+
     fn activate(&mut self, version: i64) -> Decision {
         let Some(current) = self.current.as_mut().filter(|it| it.version == version) else {
             return match self.empty {
                 EmptyVersions::Activated => Decision::Activate { version, rows: 0 },
-                EmptyVersions::Ignored => Decision::Empty,
+                EmptyVersions::Ignored => Decision::Empty { version },
             };
         };
         if current.refused > 0 {
             return Decision::Incomplete {
+                version,
+                rows: current.rows,
                 refused: current.refused,
             };
         }
@@ -187,7 +200,7 @@ mod tests {
         let mut ignored = versions();
         ignored.record(6, 0);
         assert_eq!(ignored.message(7), Decision::Nothing);
-        assert_eq!(ignored.end(1), Decision::Empty);
+        assert_eq!(ignored.end(1), Decision::Empty { version: 7 });
         let mut allowed = Versions::new(EmptyVersions::Activated);
         assert_eq!(allowed.message(7), Decision::Nothing);
         let activate = Decision::Activate {
@@ -204,7 +217,14 @@ mod tests {
         let mut versions = versions();
         two_records(&mut versions);
         versions.refused(7);
-        assert_eq!(versions.message(7), Decision::Incomplete { refused: 1 });
+        assert_eq!(
+            versions.message(7),
+            Decision::Incomplete {
+                version: 7,
+                rows: 2,
+                refused: 1
+            }
+        );
         versions.record(8, 2);
         assert_eq!(
             versions.message(8),

@@ -51,6 +51,7 @@ impl Builder {
     /// An empty batch of a stream whose rows `key` tells apart.
     pub(crate) fn new(
         stream: Arc<Stream>,
+        number: u64,
         hasher: KeyHasher,
         key: Vec<usize>,
         buffers: Buffers,
@@ -59,6 +60,7 @@ impl Builder {
             batch: Batch {
                 width: stream.schema.layout().len(),
                 stream,
+                number,
                 data: buffers.data,
                 fields: buffers.fields,
                 records: buffers.records,

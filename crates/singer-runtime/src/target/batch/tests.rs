@@ -107,6 +107,7 @@ fn the_runtimes_own_values_are_fields_and_not_part_of_the_record() {
     let stream = stream(SCHEMA, r#"["id"]"#);
     let mut builder = Builder::new(
         Arc::clone(&stream),
+        0,
         key::KeyHasher::new(""),
         vec![0],
         Buffers::default(),
@@ -135,6 +136,6 @@ fn buffers_are_used_again() {
     let batch = Batch::from_records(Arc::clone(&stream), &[], &[r#"{"id":1}"#]).unwrap();
     let buffers = Buffers::of(batch, Vec::new());
     assert!(buffers.capacity() > 0);
-    let builder = Builder::new(stream, key::KeyHasher::new(""), Vec::new(), buffers);
+    let builder = Builder::new(stream, 0, key::KeyHasher::new(""), Vec::new(), buffers);
     assert!(builder.bytes() == 0 && builder.len() == 0);
 }

@@ -11,9 +11,9 @@ use super::files::Files;
 use super::record::Arrived;
 use super::slot::{Schemed, Sink, Slot};
 use super::{Content, Flow, Intake};
-use crate::target::Writer;
 use crate::target::shared::Event;
 use crate::target::versions::{Decision, Versions};
+use crate::target::{Replaces, Writer};
 
 /// So many unknown types are told apart; who sends more sends garbage.
 const MOST_UNKNOWN_TYPES: usize = 100;
@@ -202,6 +202,11 @@ impl<W: Writer> Intake<W> {
     }
 
     fn state(&mut self, value: &str) {
+        for slot in 0..self.slots.len() {
+            if self.slots[slot].ends_at_state() {
+                self.seal(slot);
+            }
+        }
         self.records_before_state = self.numbers;
         let mut ledger = self.shared.ledger();
         ledger.state(self.numbers, value);
@@ -225,50 +230,76 @@ impl<W: Writer> Intake<W> {
         }
     }
 
-    /// The input has ended: versions that were remembered take effect.
-    pub(super) fn end_versions(&mut self) {
+    /// The input has ended: versions that were remembered take effect, and those that records without
+    /// a version were given.
+    pub(super) fn end_versions(&mut self) -> Result<()> {
+        let mut unfinished = None;
         for slot in 0..self.slots.len() {
             let decision = self.slots[slot].versions.end(self.records_before_state);
             self.decide(slot, decision);
+            if !std::mem::take(&mut self.slots[slot].is_implied) {
+                continue;
+            }
+            match self.slots[slot]
+                .versions
+                .end_implied(self.records_before_state)
+            {
+                Some((version, rows)) => self.activate(slot, version, Some(rows)),
+                None => unfinished = unfinished.or(Some(slot)),
+            }
+        }
+        match unfinished {
+            None => Ok(()),
+            Some(slot) => Err(Error::protocol(format!(
+                "the rows of stream `{}` do not replace those of before: no STATE follows the last record",
+                self.slots[slot].handle.name()
+            ))
+            .with_hint("the tap may have died; one that ended well writes a STATE at its end")),
         }
     }
 
     fn decide(&mut self, slot: usize, decision: Decision) {
         let stream = self.slots[slot].handle.name();
+        let replaces = self.slots[slot].replaces() != Replaces::Nothing;
         match decision {
             Decision::Nothing => {}
-            Decision::Empty => {
-                tracing::warn!(
-                    stream,
-                    "a version without records takes no effect: `allow_empty` is not set"
-                );
-            }
+            // All of its records may have come in a run before, which the writer knows.
+            Decision::Empty { version } => self.activate(slot, version, None),
             Decision::Unfinished => {
                 tracing::warn!(
                     stream,
                     "a version takes no effect: no STATE follows its last record, the tap may have died"
                 );
             }
-            Decision::Incomplete { refused } => {
+            // Its rows are nowhere else: what was refused stands in the rejects file.
+            Decision::Incomplete { version, rows, .. } if replaces => {
+                self.activate(slot, version, Some(rows));
+            }
+            Decision::Incomplete { refused, .. } => {
                 tracing::warn!(
                     stream,
                     refused,
                     "a version takes no effect, since some of its records were rejected"
                 );
             }
-            Decision::Activate { version, rows } => {
-                self.seal(slot);
-                let number = self.numbers;
-                self.numbers += 1;
-                self.shared.ledger().enter(number);
-                self.outbox.push_back(Event::Activate {
-                    slot,
-                    number,
-                    version,
-                    rows,
-                });
-            }
+            Decision::Activate { version, rows } => self.activate(slot, version, Some(rows)),
         }
+    }
+
+    fn activate(&mut self, slot: usize, version: i64, rows: Option<u64>) {
+        self.seal(slot);
+        let number = self.slots[slot].held.take().unwrap_or_else(|| {
+            let number = self.numbers;
+            self.numbers += 1;
+            self.shared.ledger().enter(number);
+            number
+        });
+        self.outbox.push_back(Event::Activate {
+            slot,
+            number,
+            version,
+            rows,
+        });
     }
 
     fn slot(&self, name: &str) -> Option<usize> {

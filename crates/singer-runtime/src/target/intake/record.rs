@@ -7,11 +7,11 @@ use singer_core::{Error, Result};
 
 use super::slot::{Open, Sink, deadline};
 use super::{Flow, Intake};
-use crate::target::Writer;
 use crate::target::batch::{Builder, Origin, json};
 use crate::target::options::Validation;
 use crate::target::rejects::Reject;
 use crate::target::shared::{Event, Sealed};
+use crate::target::{Replaces, Writer};
 
 /// A record as it was read; its fields are in the reader's own spans.
 pub(super) struct Arrived<'a> {
@@ -140,16 +140,17 @@ impl<W: Writer> Intake<W> {
         if self.slots[index].open.is_none() {
             self.begin(index, number);
         }
+        let version = self.version(index, record);
         let slot = &mut self.slots[index];
         let Some(open) = &mut slot.open else { return };
         let origin = Origin {
             line: record.line,
-            version: record.version,
+            version,
             attempts: record.attempts,
         };
         let row = open.builder.push(record.text, &self.fields, origin);
         if let Some(columns) = &slot.columns {
-            let message = (record.version, record.time_extracted);
+            let message = (version, record.time_extracted);
             columns.fill(
                 &mut open.builder,
                 row,
@@ -158,7 +159,7 @@ impl<W: Writer> Intake<W> {
                 message,
             );
         }
-        if let Some(version) = record.version {
+        if let Some(version) = version {
             slot.versions.record(version, number);
         }
         let memory = open.builder.memory();
@@ -184,6 +185,7 @@ impl<W: Writer> Intake<W> {
         slot.open = Some(Open {
             builder: Builder::new(
                 Arc::clone(&slot.stream),
+                number,
                 hasher.clone(),
                 key.clone(),
                 self.shared.memory.buffers(),
@@ -197,6 +199,25 @@ impl<W: Writer> Intake<W> {
             },
             memory: 0,
         });
+    }
+
+    /// The version of a record. Where a writer replaces rows by versions, one that has none belongs to
+    /// that of the run; and what only an activation makes seen holds STATEs back until then.
+    fn version(&mut self, index: usize, record: &Arrived<'_>) -> Option<i64> {
+        let slot = &mut self.slots[index];
+        let replaces = slot.replaces();
+        if replaces == Replaces::Nothing {
+            return record.version;
+        }
+        slot.is_implied |= record.version.is_none();
+        if slot.held.is_none() && (record.version.is_none() || replaces == Replaces::Whole) {
+            let number = self.numbers;
+            self.numbers += 1;
+            self.shared.ledger().enter(number);
+            slot.held = Some(number);
+        }
+        let implied = self.shared.context.started_at().timestamp_millis();
+        Some(record.version.unwrap_or(implied))
     }
 
     /// Ends the open batch of a slot, if there is one.

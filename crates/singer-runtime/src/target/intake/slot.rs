@@ -14,7 +14,7 @@ use crate::target::batch::key::KeyHasher;
 use crate::target::options::{Metadata, Options};
 use crate::target::shared::Handle;
 use crate::target::versions::Versions;
-use crate::target::{Limits, Stream, Writer};
+use crate::target::{Limits, Replaces, Stream, Writer};
 
 /// One stream.
 pub(super) struct Slot<W> {
@@ -30,6 +30,10 @@ pub(super) struct Slot<W> {
     pub(super) sink: Sink<W>,
     pub(super) open: Option<Open>,
     pub(super) versions: Versions,
+    /// The number in the ledger by which a version that is not activated holds STATEs back.
+    pub(super) held: Option<u64>,
+    /// Whether its records came without a version.
+    pub(super) is_implied: bool,
     /// Whether a property that the schema does not list was warned about.
     pub(super) has_warned: bool,
     /// Whether the ledger holds every later STATE back for this stream's sake.
@@ -120,6 +124,8 @@ impl<W: Writer> Slot<W> {
             sink,
             open: None,
             versions,
+            held: None,
+            is_implied: false,
             has_warned: false,
             holds_state: false,
             uncounted: 0,
@@ -143,6 +149,27 @@ impl<W: Writer> Slot<W> {
         let records = std::mem::take(&mut self.uncounted);
         self.handle.counters.read.add(records);
         records
+    }
+}
+
+impl<W: Writer> Slot<W> {
+    /// Whether rows are kept out of sight until their version is activated.
+    pub(super) fn replaces(&self) -> Replaces {
+        match &self.sink {
+            Sink::Ready { writer, .. } => writer.replaces(),
+            _ => Replaces::Nothing,
+        }
+    }
+
+    /// Whether the open batch is to be ended at a STATE.
+    pub(super) fn ends_at_state(&self) -> bool {
+        let (Some(open), Sink::Ready { writer, .. }) = (&self.open, &self.sink) else {
+            return false;
+        };
+        let limits = open.limits;
+        let half_full = open.builder.len() >= limits.max_records.div_ceil(2)
+            || open.builder.bytes() >= limits.max_bytes / 2;
+        half_full && writer.cuts_at_states()
     }
 }
 

@@ -75,6 +75,7 @@ fn json<W>(lane: &Lane<W>, preview: &Preview) -> Value {
         "batches": preview.batches,
         "bytes": preview.bytes,
         "creates": lane.plan.creates,
+        "notes": lane.plan.notes,
         "problems": problems,
         "cost": lane.plan.cost,
         "requests": preview.requests,
@@ -99,6 +100,7 @@ fn text<W>(lane: &Lane<W>, preview: &Preview) -> Vec<String> {
             .iter()
             .map(|it| format!("  would create: {it}")),
     );
+    lines.extend(lane.plan.notes.iter().map(|it| format!("  note: {it}")));
     for problem in &lane.plan.problems {
         lines.push(format!("  problem: {}: {}", problem.kind, problem.message));
         lines.extend(problem.hint.iter().map(|hint| format!("    hint: {hint}")));

@@ -7,7 +7,7 @@ use singer_core::Error;
 use super::super::batch::Batch;
 use super::super::rejects::Reject;
 use super::super::shared::{Handle, Shared};
-use super::super::{Refusal, Verdict};
+use super::super::{Refusal, Replaces, Verdict};
 use super::{Done, Run, Step, Target, Work, Writer};
 
 impl<T: Target> Run<T> {
@@ -32,6 +32,10 @@ impl<T: Target> Run<T> {
 
     /// A version may take effect without any batch before it, and is then the first write itself.
     fn advance_activation(&mut self, slot: usize) -> bool {
+        self.pass_over_empty_version(slot);
+        if !matches!(self.lanes[slot].queue.front(), Some(Work::Activate { .. })) {
+            return true;
+        }
         let has_failed = self.lanes[slot].failure.is_some();
         if !has_failed && !self.shared.context.dry_run() {
             if !self.may_write() {
@@ -44,6 +48,29 @@ impl<T: Target> Run<T> {
         }
         self.start_activation(slot);
         true
+    }
+
+    /// A version without records takes no effect, unless the writer has those of a run before.
+    fn pass_over_empty_version(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let replaces = lane.writer.as_ref().map(|writer| writer.replaces());
+        let Some(Work::Activate {
+            number, rows: None, ..
+        }) = lane.queue.front()
+        else {
+            return;
+        };
+        if lane.failure.is_some() || replaces == Some(Replaces::Resumable) {
+            return;
+        }
+        tracing::warn!(
+            stream = lane.handle.name(),
+            "a version without records takes no effect: `allow_empty` is not set"
+        );
+        let number = *number;
+        lane.queue.pop_front();
+        self.activations -= 1;
+        self.shared.ledger().confirm(number);
     }
 
     fn advance_batch(&mut self, slot: usize) -> bool {
@@ -166,7 +193,12 @@ impl<T: Target> Run<T> {
         }
         lane.step = Step::Busy;
         self.tasks.spawn(async move {
-            let result = guarded(async move { writer.activate_version(version, rows).await }).await;
+            let result = guarded(async move {
+                writer
+                    .activate_version(version, rows.unwrap_or_default())
+                    .await
+            })
+            .await;
             Done::Activated {
                 slot,
                 number,

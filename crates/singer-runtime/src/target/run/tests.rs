@@ -20,7 +20,7 @@ use crate::target::entry::Job;
 use crate::target::options::Options;
 use crate::target::tests::Folder;
 use crate::target::{
-    Batch, Limits, Outcome, Problem, Refusal, Stream, StreamPlan, Verdict, Writer,
+    Batch, Limits, Outcome, Problem, Refusal, Replaces, Stream, StreamPlan, Verdict, Writer,
 };
 use messages::{activate, feed, printed, record, schema, schema_of, state, versioned};
 
@@ -29,6 +29,7 @@ mod inputs;
 mod messages;
 mod order;
 mod rejected;
+mod replacing;
 mod schemas;
 
 /// What one write leads to.
@@ -56,6 +57,8 @@ struct World {
     /// Writes wait for permits.
     gate: Semaphore,
     limits: Limits,
+    replaces: Replaces,
+    cuts_at_states: bool,
 }
 
 impl Default for World {
@@ -72,6 +75,8 @@ impl Default for World {
                 max_bytes: 1 << 20,
                 max_age: Duration::from_secs(3600),
             },
+            replaces: Replaces::Nothing,
+            cuts_at_states: false,
         }
     }
 }
@@ -150,7 +155,7 @@ impl Target for Fake {
         })
     }
 
-    async fn sync(&self) -> anyhow::Result<()> {
+    async fn sync(&self, _: u64) -> anyhow::Result<()> {
         self.0.say("sync".to_owned());
         if self.0.sync_fails_once.swap(false, Ordering::Relaxed) {
             // Not before the next batch is on its way: nothing is read after the failure.
@@ -166,6 +171,7 @@ impl Writer for FakeWriter {
         StreamPlan {
             destination: "memory".to_owned(),
             creates: vec!["a table".to_owned()],
+            notes: vec!["a note".to_owned()],
             problems: self.problems.clone(),
             cost: None,
         }
@@ -179,6 +185,14 @@ impl Writer for FakeWriter {
 
     fn limits(&self) -> Limits {
         self.world.limits
+    }
+
+    fn replaces(&self) -> Replaces {
+        self.world.replaces
+    }
+
+    fn cuts_at_states(&self) -> bool {
+        self.world.cuts_at_states
     }
 
     async fn prepare(&self) -> anyhow::Result<()> {
