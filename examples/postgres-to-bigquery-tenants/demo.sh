@@ -89,9 +89,14 @@ cost() {
     sed -n 's/.*what the run cost //p' "$folder/$1.target.log" | tr ' ' '\n' | awk -F= '
         { cost[$1] = $2 }
         function size(bytes) { return bytes < 1e6 ? int(bytes / 1e3 + 0.5) " kB" : int(bytes / 1e5 + 0.5) / 10 " MB" }
+        function some(count, noun) { return count " " noun (count == 1 ? "" : "s") }
         END {
-            printf "  cost    %s streamed, %d load jobs with %s, %d statements billed as %s\n", size(cost["streamed_bytes"]),
-                cost["load_jobs"], size(cost["loaded_bytes"]), cost["statements"], size(cost["billed_bytes"])
+            words = "  cost    "
+            if (cost["streamed_bytes"] > 0) words = words size(cost["streamed_bytes"]) " streamed, "
+            if (cost["load_jobs"] > 0) words = words some(cost["load_jobs"], "load job") " with " size(cost["loaded_bytes"]) ", "
+            words = words some(cost["statements"] + 0, "statement")
+            if (cost["statements"] > 0) words = words " billed as " size(cost["billed_bytes"])
+            print words
         }'
 }
 
