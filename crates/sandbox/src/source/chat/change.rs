@@ -139,7 +139,7 @@ fn fresh(schema: &str) -> String {
         &format!("nextval('{schema}.messages_id_seq')"),
         "date_trunc('second', now()) - interval '1 minute'",
         "date_trunc('second', now())",
-        "(SELECT place FROM generate_series(1, $1) AS place)",
+        "(SELECT place FROM generate_series(1, $1::bigint) AS place)",
     )
 }
 
