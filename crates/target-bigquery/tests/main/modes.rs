@@ -230,7 +230,11 @@ fn what_is_known_of_a_record_besides_goes_to_columns_if_asked() {
         ("_sdc_batched_at", "TIMESTAMP"),
         ("_sdc_sequence", "INTEGER"),
     ] {
-        assert_eq!(columns.get(column).map(String::as_str), Some(kind), "{columns:?}");
+        assert_eq!(
+            columns.get(column).map(String::as_str),
+            Some(kind),
+            "{columns:?}"
+        );
     }
     assert!(
         world
@@ -331,7 +335,13 @@ fn nothing_is_left_behind_by_a_run_that_ends_well() {
     let journal = std::fs::read_dir(world.folder.file("target-bigquery.journal"));
     let left: Vec<String> = journal
         .expect("there is a journal")
-        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
         .filter(|name| name.ends_with(".jsonl"))
         .collect();
     assert!(left.is_empty(), "{left:?}");

@@ -56,7 +56,15 @@ fn values_that_make_no_name_are_refused_and_lead_nowhere_else() {
     let mut extra = by_dataset();
     extra["streams"] = json!({"orders": {"tenants": ["a", "b", "x-y", "../raw"]}});
     let mut input = schema() + &of("a", 1);
-    for bad in ["x-y", "../raw", "a.orders", "a`; DROP TABLE x", "", "c", "A"] {
+    for bad in [
+        "x-y",
+        "../raw",
+        "a.orders",
+        "a`; DROP TABLE x",
+        "",
+        "c",
+        "A",
+    ] {
         input += &of(bad, 9);
     }
     input += &row(&json!({"id": 10, "name": "nobody's"}));
@@ -66,7 +74,12 @@ fn values_that_make_no_name_are_refused_and_lead_nowhere_else() {
     ended.expect_code(3);
     assert_eq!(printed(&ended), [1]);
     assert_eq!(world.rejects().len(), 9);
-    assert!(world.rejects().iter().all(|reject| reject["code"] == "tenant"));
+    assert!(
+        world
+            .rejects()
+            .iter()
+            .all(|reject| reject["code"] == "tenant")
+    );
     let datasets: Vec<String> = world
         .bigquery
         .inside()
@@ -91,7 +104,10 @@ fn a_tenant_that_may_not_be_written_is_left_out_and_the_others_go_on() {
         ended.expect_code(3).expect_log("org_b.orders");
         assert_eq!(printed(&ended), [2], "{method}");
         let count = |tenant: &str| world.bigquery.count(&format!("org_{tenant}.orders"));
-        assert_eq!((count("a"), count("b"), count("c")), (Some(2), Some(1), Some(2)));
+        assert_eq!(
+            (count("a"), count("b"), count("c")),
+            (Some(2), Some(1), Some(2))
+        );
         assert_eq!(world.rejects().len(), 1, "{method}");
         // The permission comes back, and the list is sent again.
         world.bigquery.deny(&[]);
@@ -124,7 +140,8 @@ fn tables_of_tenants_are_replaced_each_by_itself() {
     extra["mode"] = json!("replace");
     let version = |number: u64, text: String| {
         let rows = text.replace("\"record\"", &format!("\"version\":{number},\"record\""));
-        let activate = line(&json!({"type": "ACTIVATE_VERSION", "stream": "orders", "version": number}));
+        let activate =
+            line(&json!({"type": "ACTIVATE_VERSION", "stream": "orders", "version": number}));
         schema() + &rows + &activate + &state(number)
     };
     let first = version(1, of("a", 1) + &of("a", 2) + &of("b", 1));
@@ -135,7 +152,10 @@ fn tables_of_tenants_are_replaced_each_by_itself() {
         let rows = world.bigquery.by(&format!("org_{tenant}.orders"), "id");
         rows.into_keys().collect()
     };
-    assert_eq!((keys("a"), keys("b")), (vec!["3".to_owned()], vec!["4".to_owned(), "5".to_owned()]));
+    assert_eq!(
+        (keys("a"), keys("b")),
+        (vec!["3".to_owned()], vec!["4".to_owned(), "5".to_owned()])
+    );
 }
 
 /// Most of what a run needs for a tenant is answers to wait for: they are asked for side by side, and no
@@ -164,6 +184,9 @@ fn five_hundred_tenants_in_one_run_need_little_memory() {
     assert_eq!(printed(&ended), [1]);
     assert!(most < 64 << 20, "{most} bytes of memory");
     for tenant in [0, 250, 499] {
-        assert_eq!(world.bigquery.count(&format!("org_t{tenant}.orders")), Some(4));
+        assert_eq!(
+            world.bigquery.count(&format!("org_t{tenant}.orders")),
+            Some(4)
+        );
     }
 }

@@ -89,7 +89,10 @@ fn a_replaced_table_has_the_same_types() {
     let world = World::new();
     let input = schema_of("orders", &schema, &[]) + &row(&record) + &state(1);
     world
-        .feed(&json!({"method": "storage_write", "mode": "replace"}), &input)
+        .feed(
+            &json!({"method": "storage_write", "mode": "replace"}),
+            &input,
+        )
         .expect_code(0);
     let rows = world.bigquery.by("orders", "id");
     for (column, value) in stored.as_object().expect("an object") {
@@ -148,7 +151,11 @@ fn a_type_that_does_not_fit_stops_the_stream_before_anything_is_written() {
         .expect("an object")
         .iter()
         .find(|(name, _)| name.starts_with("revision__"));
-    assert_eq!(extra.map(|(_, value)| value), Some(&json!(true)), "{stored:?}");
+    assert_eq!(
+        extra.map(|(_, value)| value),
+        Some(&json!(true)),
+        "{stored:?}"
+    );
     assert_eq!(stored["1"]["revision"], 1);
 }
 
@@ -191,7 +198,10 @@ fn names_that_bigquery_does_not_take_are_mapped_and_told() {
         assert_eq!(row["first_name"], "a");
         assert_eq!(row["_2nd"], "b");
         assert_eq!(row.len(), 6, "{row:?}");
-        assert!(row.values().all(|value| !value.is_null()), "{method} {row:?}");
+        assert!(
+            row.values().all(|value| !value.is_null()),
+            "{method} {row:?}"
+        );
     }
 }
 
@@ -215,7 +225,10 @@ fn a_table_that_was_there_keeps_what_its_owner_made_of_it() {
     }
     let rows = world.bigquery.rows("orders");
     assert_eq!(rows.len(), 9);
-    assert!(rows.iter().all(|row| row["NAME"].is_string() && row["revision"] == "1"));
+    assert!(
+        rows.iter()
+            .all(|row| row["NAME"].is_string() && row["revision"] == "1")
+    );
     // It may be null in the stream.
     assert_eq!(world.bigquery.columns("orders")["revision"], "NUMERIC");
 }
