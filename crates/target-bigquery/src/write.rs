@@ -157,7 +157,15 @@ async fn try_part(inner: &Arc<Inner>, batch: &Arc<Batch>, part: Part) -> Result<
     let shape = inner.shape()?;
     let ready = destination(inner, shape, &part).await?;
     let first = send(inner, shape, batch, &part, &ready).await;
-    let Err(error) = first else { return first };
+    let error = match first {
+        Ok(written) => {
+            if shape.mode == Mode::Replace && written.sent > 0 {
+                inner.fill(&ready.place);
+            }
+            return Ok(written);
+        }
+        Err(error) => error,
+    };
     // Somebody may have changed the table since it was looked at.
     if error.kind() != Kind::Rejected || shape.mode == Mode::Replace {
         return Err(error);
