@@ -1,5 +1,7 @@
 //! The example with a data set for each tenant: its commands, its crontab, its view and its demo, and
-//! the weak spots of the sync that it replaces.
+//! those weak spots of the sync that it replaces which are the tap's: updates whole minutes after the
+//! insertion (4), late commits (5), many rows with one time (6). The others are in the target's own
+//! `weak_spots.rs`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -143,7 +145,7 @@ fn write(path: &Path, text: &str) {
 }
 
 #[test]
-fn late_rows_bulk_updates_and_updates_after_whole_minutes_arrive() {
+fn weak_spots_4_5_and_6_late_rows_bulk_updates_and_updates_after_whole_minutes_arrive() {
     for method in ["storage_write", "load"] {
         let example = Example::new(method);
         example.sync().expect_code(0);
