@@ -1,205 +1,253 @@
-//! Many tenants in one database, each with a data set of its own: `tap-redshift` into `target-bigquery`,
-//! over a real PostgreSQL and a stand-in of BigQuery. What loaders of this kind are known to do wrong is
-//! numbered, and each number is a test:
-//!
-//! | | weak spot | test |
-//! | --- | --- | --- |
-//! | 1 | the row at the cursor is stored once more in every sweep | here, and `weak_spots.rs` of the target |
-//! | 2 | rows are passed over after a request that failed | `weak_spots.rs` |
-//! | 3 | one bad row holds back its neighbours | `weak_spots.rs` |
-//! | 4 | some updates are taken for inserts and never sent | here |
-//! | 5 | rows that commit late are behind the cursor | here |
-//! | 6 | many rows with one time of change are more than a batch | here |
-//! | 7 | older versions of rows are visible for up to a day | `weak_spots.rs` |
-//! | 8 | deleted rows stay | `weak_spots.rs` |
-//! | 9 | moments lose their zone | `weak_spots.rs` |
-//! | 10 | a lost reply doubles rows | `weak_spots.rs` |
-//! | 11 | a sweep takes 500 rows and no more | here |
-//! | 12 | the search for older versions names a column that is not there | `weak_spots.rs` |
+//! The example with a data set for each tenant: its commands, its crontab, its view and its demo, and
+//! the weak spots of the sync that it replaces.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 
+use sandbox::bigquery::Denied;
 use serde_json::{Value, json};
-use singer_test::bigquery::BigQuery;
-use singer_test::bin::Run;
-use singer_test::database::Database;
+use singer_test::bin::{Finished, Run, workspace};
 use singer_test::folder::Folder;
-use singer_test::pipe::{self, Cut, Ended};
-use singer_test::stream::{self, Messages};
-use singer_test::tap::select;
+use singer_test::runtime::wait;
 
-const TENANTS: u64 = 5;
+use suite::world::{BIGQUERY_PROJECT, ChatWorld, commands, shell, tenants_example};
 
-const TABLE: &str = "
-CREATE TABLE message (
-    id bigint PRIMARY KEY,
-    organization_id integer NOT NULL,
-    body text,
-    inserted_at timestamp(6) NOT NULL,
-    updated_at timestamp(6) NOT NULL
-);
-CREATE FUNCTION fill(first bigint, last bigint) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO message
-    SELECT n, n % 5, 'body ' || n, at, at
-    FROM (SELECT n, timestamp '2026-01-01' + n * interval '1 second' AS at FROM generate_series(first, last) AS n) AS s
-$$;
-";
+const PIPE: &str = "tap-redshift -c tap-redshift.json --catalog catalog.json -s state.json \
+    | target-bigquery -c target-bigquery.json --state-file state.json";
 
-/// A database of several tenants, a BigQuery, and the two programs between them.
-struct Pair {
-    database: Database,
-    bigquery: BigQuery,
-    folder: Folder,
+/// The example in a folder of its own, with what leads to the stand-ins put over its configs.
+struct Example {
+    world: ChatWorld,
+    folder: PathBuf,
 }
 
-impl Pair {
-    fn new(rows: u64, tap: &Value) -> Pair {
-        let database = Database::new();
-        database.execute(TABLE);
-        let pair = Pair {
-            database,
-            bigquery: BigQuery::start(),
-            folder: Folder::new(),
-        };
-        pair.fill(1, rows);
-        let mut config = pair.database.tap_config();
-        for (key, value) in tap.as_object().expect("keys of a config") {
-            config[key] = value.clone();
+impl Example {
+    fn new(method: &str) -> Example {
+        let world = ChatWorld::start();
+        let folder = world.folder.file("examples/postgres-to-bigquery-tenants");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let mut target = world.target_config();
+        target["method"] = json!(method);
+        let mut tap = world.tap_config();
+        if world.source.takes_one_connection() {
+            tap["fetch_mode"] = json!("cursor");
         }
-        pair.folder.write_json("tap.json", &config);
-        let mut config = pair.bigquery.target_config();
-        config["dataset"] = json!("org_{organization_id}");
-        config["streams"] = json!({"message": {"order_by": "updated_at",
-            "partition_by": {"field": "inserted_at", "type": "MONTH"}}});
-        pair.folder.write_json("target.json", &config);
-        let ended = pair.run_tap(&["-d"]).finish();
-        ended.expect_code(0);
-        let mut catalog: Value = serde_json::from_slice(&ended.stdout).expect("a catalog is JSON");
-        for entry in catalog["streams"].as_array_mut().expect("streams") {
-            select(entry, Some("updated_at"));
-        }
-        pair.folder.write_json("catalog.json", &catalog);
-        pair
-    }
-
-    fn fill(&self, first: u64, last: u64) {
-        self.database
-            .execute(&format!("SELECT fill({first}, {last})"));
-    }
-
-    fn run_tap(&self, args: &[&str]) -> Run {
-        Run::of("tap-redshift")
-            .folder(self.folder.path())
-            .args(["-c", "tap.json"])
-            .args(args)
-    }
-
-    /// Both programs, from the last state on.
-    #[track_caller]
-    fn sweep(&self) -> Ended {
-        let mut tap = self.run_tap(&["--catalog", "catalog.json"]);
-        if self.folder.file("state.json").exists() {
-            tap = tap.args(["--state", "state.json"]);
-        }
-        let target = Run::of("target-bigquery").folder(self.folder.path()).args([
-            "-c",
-            "target.json",
-            "--state-file",
-            "state.json",
-        ]);
-        let ended = pipe::run(tap, target, Cut::Never);
-        ended.expect_success();
-        ended
-    }
-
-    /// Fails the test unless each tenant's table holds its rows of the database, once, and no others.
-    #[track_caller]
-    fn assert_equal(&self) {
-        for tenant in 0..TENANTS {
-            let wanted = self.database.value(&format!(
-                "SELECT coalesce(json_object_agg(id, body), '{{}}')::text FROM message WHERE organization_id = {tenant}"
-            ));
-            let wanted: BTreeMap<String, Value> =
-                serde_json::from_str(&wanted).expect("PostgreSQL writes JSON");
-            let stored = self.bigquery.by(&format!("org_{tenant}.message"), "id");
-            assert_eq!(stored.len(), wanted.len(), "rows of tenant {tenant}");
-            for (id, body) in wanted {
-                assert_eq!(stored[&id]["body"], body, "row {id}");
-                assert_eq!(stored[&id]["organization_id"], tenant);
+        for (name, over) in [("tap-redshift.json", tap), ("target-bigquery.json", target)] {
+            let text = fs::read_to_string(tenants_example(name)).expect("the config can be read");
+            let mut config: Value = serde_json::from_str(&text).expect("the config is JSON");
+            for (key, value) in over.as_object().expect("a config is an object") {
+                config[key] = value.clone();
             }
+            write(&folder.join(name), &config.to_string());
+        }
+        write(
+            &folder.join("catalog.json"),
+            &world.catalog(&tenants_example("catalog.json")),
+        );
+        for name in ["antiphon.toml", "view.sql"] {
+            fs::copy(tenants_example(name), folder.join(name)).expect("a file can be copied");
+        }
+        write(&folder.join("state.json"), "");
+        Example { world, folder }
+    }
+
+    fn sync(&self) -> Finished {
+        shell(PIPE, &self.folder).finish()
+    }
+
+    fn change(&self) {
+        wait(self.world.source.change_chat(100)).expect("rows can be changed");
+    }
+
+    /// Of each organization: contacts, flows, messages, those that were read, letters of all bodies.
+    fn truth(&self) -> BTreeMap<i64, [i64; 5]> {
+        let truth = wait(self.world.source.chat_truth()).expect("the truth can be told");
+        truth
+            .into_iter()
+            .map(|of| {
+                let counts = [
+                    of.contacts,
+                    of.flows,
+                    of.messages,
+                    of.messages_read,
+                    of.body_letters,
+                ];
+                (i64::from(of.organization), counts)
+            })
+            .collect()
+    }
+
+    /// The same as the stand-in of BigQuery has it, of messages the newest versions.
+    fn held(&self) -> BTreeMap<i64, [i64; 5]> {
+        let organizations = 1..=3;
+        organizations
+            .map(|number| {
+                let rows = |table: &str| self.rows(number, table);
+                let mut newest: BTreeMap<i64, Value> = BTreeMap::new();
+                for row in rows("messages") {
+                    let id = number_of(&row["id"]);
+                    let is_newer = newest
+                        .get(&id)
+                        .is_none_or(|other| order(&row) > order(other));
+                    if is_newer {
+                        newest.insert(id, row);
+                    }
+                }
+                let read = newest
+                    .values()
+                    .filter(|row| row["status"] == "read")
+                    .count();
+                let letters: usize = newest
+                    .values()
+                    .filter_map(|row| Some(row["body"].as_str()?.chars().count()))
+                    .sum();
+                let counts = [
+                    rows("contacts").len(),
+                    rows("flows").len(),
+                    newest.len(),
+                    read,
+                    letters,
+                ];
+                let counts = counts.map(|count| i64::try_from(count).expect("a count is small"));
+                (number, counts)
+            })
+            .collect()
+    }
+
+    fn rows(&self, organization: i64, table: &str) -> Vec<Value> {
+        let dataset = format!("org_{organization}");
+        self.world
+            .sandbox
+            .bigquery()
+            .dump(BIGQUERY_PROJECT, &dataset, table)
+    }
+}
+
+/// By what the view tells which version is newer.
+fn order(row: &Value) -> [String; 3] {
+    ["updated_at", "_sdc_batched_at", "_sdc_row_id"]
+        .map(|column| row[column].as_str().unwrap_or_default().to_owned())
+}
+
+/// BigQuery's JSON has integers as text.
+fn number_of(value: &Value) -> i64 {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    text.parse().expect("an id is an integer")
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("a file can be written");
+}
+
+#[test]
+fn late_rows_bulk_updates_and_updates_after_whole_minutes_arrive() {
+    for method in ["storage_write", "load"] {
+        let example = Example::new(method);
+        example.sync().expect_code(0);
+        assert_eq!(example.held(), example.truth(), "{method}");
+        for _ in 0..2 {
+            example.change();
+            example.sync().expect_code(0);
+            assert_eq!(example.held(), example.truth(), "{method}");
         }
     }
 }
 
-fn records(ended: &Ended) -> usize {
-    Messages::parse(&ended.tap.stdout, stream::Cut::Never)
-        .records("message")
-        .len()
+#[test]
+fn a_tenant_without_permission_holds_up_nobody_and_is_replayed() {
+    let example = Example::new("load");
+    example.sync().expect_code(0);
+    let before = example.truth();
+    let bigquery = example.world.sandbox.bigquery();
+    bigquery.deny(vec![Denied {
+        permission: "*".to_owned(),
+        resource: Some(format!("{BIGQUERY_PROJECT}:org_2")),
+    }]);
+    example.change();
+    example.sync().expect_code(3).expect_log("org_2.messages");
+    let (held, truth) = (example.held(), example.truth());
+    assert_eq!((held[&1], held[&3]), (truth[&1], truth[&3]));
+    assert_eq!(held[&2], before[&2]);
+    bigquery.deny(Vec::new());
+    let replay = "target-bigquery -c target-bigquery.json --input target-bigquery.rejects.jsonl";
+    shell(replay, &example.folder).finish().expect_code(0);
+    assert_eq!(example.held(), example.truth());
 }
 
 #[test]
-fn weak_spot_1_the_row_at_the_bookmark_is_stored_once_whatever_comes_after_it() {
-    let pair = Pair::new(100, &json!({}));
-    pair.sweep();
-    pair.assert_equal();
-    for sweep in 1..=3 {
-        pair.fill(100 + sweep * 10 - 9, 100 + sweep * 10);
-        pair.sweep();
-        pair.assert_equal();
+fn the_commands_of_the_readme_run() {
+    let example = Example::new("storage_write");
+    let readme = fs::read_to_string(tenants_example("README.md")).expect("the README can be read");
+    let commands = commands(&readme);
+    assert!(commands.len() > 8, "{commands:?}");
+    let top = example.world.folder.path();
+    shell(&commands.join("\n"), top).finish().expect_code(0);
+    assert_eq!(example.held(), example.truth());
+    let kept = ".antiphon/pipelines/postgres-to-bigquery-tenants/state";
+    assert!(
+        example.folder.join(kept).is_dir(),
+        "antiphon has kept no state"
+    );
+}
+
+#[test]
+fn the_line_of_the_crontab_runs() {
+    let example = Example::new("load");
+    let crontab = fs::read_to_string(tenants_example("crontab")).expect("the crontab can be read");
+    let jobs: Vec<&str> = crontab
+        .lines()
+        .filter_map(|line| line.strip_prefix("* * * * * "))
+        .collect();
+    let [job] = jobs.as_slice() else {
+        panic!("{} lines", jobs.len());
+    };
+    let secrets = example.world.folder.write("secrets", "CHAT_PASSWORD=x\n");
+    let logs = example.world.folder.path();
+    let finished = shell(job, workspace())
+        .env("ANTIPHON", &example.folder)
+        .env("SECRETS", &secrets)
+        .env("LOGS", logs)
+        .finish();
+    finished.expect_code(0);
+    // cron mails whatever is printed.
+    assert_eq!(finished.text() + &finished.stderr, "");
+    assert_eq!(example.held(), example.truth());
+}
+
+#[test]
+fn the_demo_runs_and_leaves_nothing_running() {
+    let folder = Folder::new();
+    let binaries = singer_test::bin::binary("antiphon-sandbox");
+    for name in ["tap-redshift", "target-bigquery", "antiphon"] {
+        singer_test::bin::binary(name);
     }
-    // Nothing new changes nothing.
-    pair.sweep();
-    pair.assert_equal();
-}
-
-#[test]
-fn weak_spot_4_an_update_arrives_whatever_time_after_the_insert_it_was_made() {
-    let pair = Pair::new(120, &json!({}));
-    pair.sweep();
-    // Whole minutes, parts of a second, and no time at all after the newest row.
-    pair.database.execute(
-        "UPDATE message SET body = body || ' again', updated_at =
-            timestamp '2026-01-01 01:00:00' + id * interval '1 minute' + (id % 3) * interval '1 microsecond'
-         WHERE id <= 60;
-         UPDATE message SET inserted_at = updated_at - interval '2 minutes' WHERE id <= 30",
+    let finished = Run::program(tenants_example("demo.sh"))
+        .env("DEMO_BINARIES", binaries.parent().unwrap_or(Path::new(".")))
+        .env("DEMO_DIR", folder.path().join("demo"))
+        .env("DEMO_ROWS", "600")
+        .env("DEMO_ORGANIZATIONS", "3")
+        .finish();
+    finished.expect_code(0);
+    let text = finished.text();
+    for part in [
+        "Full sync",
+        "exit code 3",
+        "behind",
+        "replayed",
+        "Left alone",
+    ] {
+        assert!(text.contains(part), "no `{part}` in:\n{text}");
+    }
+    assert_eq!(
+        text.matches("equal   in every organization").count(),
+        3,
+        "{text}"
     );
-    pair.sweep();
-    pair.assert_equal();
-}
-
-#[test]
-fn weak_spot_5_rows_that_commit_late_are_found_by_looking_back() {
-    let pair = Pair::new(100, &json!({"lookback_seconds": 300}));
-    pair.sweep();
-    // They were begun before the newest row of the last sweep, and are seen only now.
-    pair.database.execute(
-        "INSERT INTO message SELECT 1000 + n, n % 5, 'late ' || n, at, at
-         FROM (SELECT n, timestamp '2026-01-01' + n * interval '1 second' AS at FROM generate_series(1, 50) AS n) AS s;
-         UPDATE message SET body = 'late too', updated_at = timestamp '2026-01-01 00:01:30' WHERE id = 7",
-    );
-    pair.sweep();
-    pair.assert_equal();
-}
-
-#[test]
-fn weak_spot_6_more_rows_than_a_batch_may_have_one_time_of_change() {
-    let pair = Pair::new(3_000, &json!({}));
-    pair.sweep();
-    pair.database.execute(
-        "UPDATE message SET body = 'all at once ' || id, updated_at = timestamp '2026-06-01'",
-    );
-    pair.sweep();
-    pair.assert_equal();
-    let ended = pair.sweep();
-    // They stand at the bookmark and come again, harmlessly.
-    assert!(records(&ended) <= 3_000);
-    pair.assert_equal();
-}
-
-#[test]
-fn weak_spot_11_a_sweep_takes_all_that_is_new() {
-    let pair = Pair::new(20_000, &json!({}));
-    let ended = pair.sweep();
-    assert_eq!(records(&ended), 20_000);
-    pair.assert_equal();
+    assert!(!text.contains('\u{1b}'), "colours in a pipe:\n{text}");
+    let sandbox = folder.read("demo/sandbox.pid");
+    let process = Path::new("/proc").join(sandbox.trim()).join("stat");
+    assert!(!process.exists(), "the sandbox still runs");
 }

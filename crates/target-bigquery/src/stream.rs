@@ -24,8 +24,6 @@ use crate::warehouse::Warehouse;
 use crate::write;
 use crate::{dedupe, replace};
 
-/// Bytes of the records in a batch at most: two such batches and their compressed files fit into 64 MB.
-const LOAD_BATCH_BYTES: usize = 12 << 20;
 const LOAD_BATCH_RECORDS: usize = 500_000;
 
 /// How long a record waits for its batch to fill: each load job takes seconds and counts.
@@ -354,7 +352,7 @@ impl Writer for StreamWriter {
         match self.inner.warehouse.config.method {
             Method::Load => Limits {
                 max_records: LOAD_BATCH_RECORDS,
-                max_bytes: LOAD_BATCH_BYTES,
+                max_bytes: self.inner.warehouse.config.load_batch_bytes,
                 max_age: LOAD_BATCH_AGE,
             },
             Method::StorageWrite => Limits {
@@ -426,7 +424,7 @@ impl Writer for StreamWriter {
     async fn close(&self) -> anyhow::Result<()> {
         let shape = self.inner.shape()?;
         if shape.mode == Mode::AppendDedupe {
-            dedupe::dedupe(&self.inner, shape).await?;
+            dedupe::dedupe(&self.inner).await?;
         }
         Ok(())
     }
