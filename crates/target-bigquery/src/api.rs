@@ -229,7 +229,12 @@ impl Api {
             return Attempt::Retry { error, after };
         }
         let tried = broken.fetch_add(1, Ordering::Relaxed) + 1;
-        if tried >= self.attempts && error.kind() == ErrorKind::Transient {
+        // A service that refuses each new token refuses the credentials.
+        let most = match error.kind() {
+            ErrorKind::Auth => self.attempts.min(3),
+            _ => self.attempts,
+        };
+        if tried >= most && matches!(error.kind(), ErrorKind::Transient | ErrorKind::Auth) {
             return Attempt::Fail(match tried {
                 1 => error,
                 _ => error.with_hint(format!(
