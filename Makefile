@@ -12,7 +12,7 @@ CARGO ?= cargo
 PROFILE ?= release
 # Where `install` puts the binaries: PREFIX/bin.
 PREFIX ?= $(HOME)/.local
-BINARIES := tap-redshift target-pendo antiphon antiphon-sandbox
+BINARIES := tap-redshift target-pendo target-bigquery antiphon antiphon-sandbox
 
 # The pipeline that `discover`, `fullsync` and `sync` run. CONFIG and TARGET_CONFIG may list several
 # files; later ones override earlier ones key by key.
@@ -40,7 +40,7 @@ ALONE := if command -v flock > /dev/null; then exec 9> "$(STATE).lock"; flock -n
 help: ## List the targets (default)
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build the binaries (PROFILE=release, fast or dev)
@@ -88,9 +88,13 @@ golden: ## Rewrite the golden files from what the binaries do now; read the diff
 demo: ## A whole sync on local stand-ins: no account, no database needed (DEMO_KEEP=1 leaves the page up)
 	@$(EXAMPLE)/demo.sh
 
+.PHONY: demo-bigquery
+demo-bigquery: ## The same into BigQuery: a chat platform, a data set for each tenant (DEMO_METHOD=load)
+	@examples/postgres-to-bigquery-tenants/demo.sh
+
 .PHONY: clean-demo
-clean-demo: ## Remove what the demo left in target/demo
-	rm -rf target/demo
+clean-demo: ## Remove what the demos left in target/demo and target/demo-bigquery
+	rm -rf target/demo target/demo-bigquery
 
 .PHONY: bench
 bench: ## Measure and compare with the goals (BENCH_ROWS=1000000, BENCH_RUNS=3, BENCH_BIG=1)

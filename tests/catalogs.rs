@@ -1,12 +1,12 @@
 //! Every curated catalog is what discovery finds, but for what a person chose in it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use singer_test::bin::{Run, workspace};
 
-use suite::world::{World, example};
+use suite::world::{ChatWorld, World, example, tenants_example};
 
 /// Words of the metadata that a person sets, and one that is an estimate.
 const NOT_STRUCTURE: [&str; 6] = [
@@ -22,28 +22,9 @@ const NOT_STRUCTURE: [&str; 6] = [
 fn the_catalogs_of_the_sample_data_are_what_discovery_finds() {
     let world = World::start();
     let config = world.folder.write_json("tap.json", &world.tap_config());
-    let finished = Run::of("tap-redshift")
-        .arg("--config")
-        .arg(config)
-        .arg("--discover")
-        .finish();
-    let found: Value = serde_json::from_slice(&finished.expect_code(0).stdout).expect("a catalog");
-    for path in catalogs() {
-        let curated: Value = serde_json::from_str(&world.catalog(&path)).expect("a catalog");
-        for stream in streams(&curated) {
-            let id = &stream["tap_stream_id"];
-            let twin = streams(&found)
-                .iter()
-                .find(|twin| &twin["tap_stream_id"] == id);
-            let twin =
-                twin.unwrap_or_else(|| panic!("{} has {id}, the source has not", path.display()));
-            assert_eq!(
-                structure(stream),
-                structure(twin),
-                "{id} in {}",
-                path.display()
-            );
-        }
+    let found = discover(&config);
+    for path in product_catalogs() {
+        compare(&path, &world.catalog(&path), &found);
     }
     let sample = workspace().join("catalogs/redshift-sample.json");
     let sample: Value = serde_json::from_str(&world.catalog(&sample)).expect("a catalog");
@@ -55,8 +36,50 @@ fn the_catalogs_of_the_sample_data_are_what_discovery_finds() {
 }
 
 #[test]
+fn the_catalog_of_the_chat_platform_is_what_discovery_finds() {
+    let world = ChatWorld::start();
+    let config = world.folder.write_json("tap.json", &world.tap_config());
+    let path = tenants_example("catalog.json");
+    let text = world.catalog(&path);
+    let found = discover(&config);
+    compare(&path, &text, &found);
+    let curated: Value = serde_json::from_str(&text).expect("a catalog");
+    assert_eq!(ids(&curated), ids(&found));
+}
+
+fn discover(config: &Path) -> Value {
+    let finished = Run::of("tap-redshift")
+        .arg("--config")
+        .arg(config)
+        .arg("--discover")
+        .finish();
+    serde_json::from_slice(&finished.expect_code(0).stdout).expect("a catalog")
+}
+
+fn compare(path: &Path, curated: &str, found: &Value) {
+    let curated: Value = serde_json::from_str(curated).expect("a catalog");
+    for stream in streams(&curated) {
+        let id = &stream["tap_stream_id"];
+        let twin = streams(found)
+            .iter()
+            .find(|twin| &twin["tap_stream_id"] == id);
+        let twin =
+            twin.unwrap_or_else(|| panic!("{} has {id}, the source has not", path.display()));
+        assert_eq!(
+            structure(stream),
+            structure(twin),
+            "{id} in {}",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn each_catalog_selects_something_and_knows_how_to_read_it() {
-    for path in catalogs() {
+    for path in product_catalogs()
+        .into_iter()
+        .chain([tenants_example("catalog.json")])
+    {
         let text = fs::read_to_string(&path).expect("the catalog can be read");
         let catalog: Value = serde_json::from_str(&text).expect("a catalog");
         let mut selected = 0;
@@ -81,7 +104,7 @@ fn each_catalog_selects_something_and_knows_how_to_read_it() {
 }
 
 /// The catalogs of the sample data: the curated one, and that of the example.
-fn catalogs() -> [PathBuf; 2] {
+fn product_catalogs() -> [PathBuf; 2] {
     [
         workspace().join("catalogs/redshift-sample.json"),
         example("catalog.json"),

@@ -4,6 +4,7 @@
 //! that a ratio compares runs of the same minute. What is printed are medians of the rounds. See
 //! `README.md` beside this file for what each row means and what the next bottleneck is.
 
+mod bigquery;
 mod database;
 mod measure;
 mod pendo;
@@ -61,6 +62,7 @@ fn run_bench() -> Result<()> {
     bench.introduce(&database)?;
     database::measure(&mut bench, &database)?;
     pendo::measure(&mut bench, &database)?;
+    bigquery::measure(&mut bench, &database)?;
     small::measure(&mut bench, &database, &runtime)?;
     runner::measure(&mut bench, &database)?;
     bench.finish()

@@ -22,7 +22,7 @@ const LATENCY_MILLISECONDS: u64 = 50;
 const PARALLEL: [u64; 2] = [10, 60];
 const BATCH: u64 = 500;
 
-const MEMORY_GOAL_MEGABYTES: f64 = 64.0;
+pub(crate) const MEMORY_GOAL_MEGABYTES: f64 = 64.0;
 
 /// A running sandbox; dropping it ends it.
 pub(crate) struct Sandbox {
@@ -34,15 +34,23 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn start(bench: &Bench, mode: &str, latency_milliseconds: u64) -> Result<Self> {
-        let mut child = bench
-            .command("antiphon-sandbox")
-            .args(["serve", "--listen", "127.0.0.1:0", "--pendo-create-unknown"])
-            .args([
+        Self::start_with(
+            bench,
+            &[
+                "--pendo-create-unknown",
                 "--pendo-mode",
                 mode,
                 "--latency-ms",
                 &latency_milliseconds.to_string(),
-            ])
+            ],
+        )
+    }
+
+    pub(crate) fn start_with(bench: &Bench, flags: &[&str]) -> Result<Self> {
+        let mut child = bench
+            .command("antiphon-sandbox")
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -69,9 +77,20 @@ impl Sandbox {
         })
     }
 
-    /// Fails unless so many records have arrived since the last call: what is measured must have
-    /// been done.
-    pub(crate) fn expect(&mut self, records: u64) -> Result<()> {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Whether anything has arrived at the tables of a service.
+    pub(crate) fn has_seen(&self, service: &str) -> Result<bool> {
+        let state = self.state()?;
+        let tables = state["tables"].as_object();
+        Ok(tables.into_iter().flatten().any(|(table, counters)| {
+            table.starts_with(service) && counters["calls"].as_u64().unwrap_or(0) > 0
+        }))
+    }
+
+    fn state(&self) -> Result<Value> {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).context("cannot reach the sandbox")?;
         stream.write_all(b"GET /_sandbox/state HTTP/1.0\r\nhost: sandbox\r\n\r\n")?;
@@ -80,7 +99,13 @@ impl Sandbox {
             .read_to_string(&mut answer)
             .context("cannot read from the sandbox")?;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        let state: Value = serde_json::from_str(body).context("the sandbox's state is no JSON")?;
+        serde_json::from_str(body).context("the sandbox's state is no JSON")
+    }
+
+    /// Fails unless so many records have arrived since the last call: what is measured must have
+    /// been done.
+    pub(crate) fn expect(&mut self, records: u64) -> Result<()> {
+        let state = self.state()?;
         let seen = state["tables"]["pendo/account"]["records"]
             .as_u64()
             .unwrap_or(0);
@@ -147,19 +172,19 @@ pub(crate) fn measure(bench: &mut Bench, database: &Database) -> Result<()> {
 }
 
 /// The main table as Singer lines in a file.
-struct Lines {
+pub(crate) struct Lines {
     path: PathBuf,
     bytes: u64,
 }
 
 impl Lines {
-    fn write(bench: &Bench, database: &Database) -> Result<Self> {
+    pub(crate) fn write(bench: &Bench, database: &Database) -> Result<Self> {
         let path = bench.file("pendo_account.singer");
         let bytes = write_lines(database.tap(bench, ACCOUNT.name)?, &path, bench.rows)?;
         Ok(Self { path, bytes })
     }
 
-    fn row(&self, bench: &Bench, name: impl Into<String>) -> Row {
+    pub(crate) fn row(&self, bench: &Bench, name: impl Into<String>) -> Row {
         Row {
             records: bench.rows,
             bytes: self.bytes,
@@ -167,7 +192,7 @@ impl Lines {
         }
     }
 
-    fn into(&self, command: Command) -> Result<Usage> {
+    pub(crate) fn feed(&self, command: Command) -> Result<Usage> {
         let ends = Ends {
             input: Some(self.path.clone()),
             output: None,
@@ -206,12 +231,12 @@ fn measure_target(bench: &mut Bench, lines: &Lines) -> Result<()> {
         .map(|mode| lines.row(bench, format!("target-pendo, 0 ms, {mode}")))
         .collect();
     for _ in 0..bench.rounds {
-        let reference = lines.into(bench.raw_loop()?)?;
+        let reference = lines.feed(bench.raw_loop()?)?;
         raw.usages.push(reference);
         for (mode, row) in modes.iter().zip(&mut rows) {
             let mut sandbox = Sandbox::start(bench, mode, 0)?;
             let config = sandbox.config(bench, mode, json!({}))?;
-            let usage = lines.into(target(bench, &config))?;
+            let usage = lines.feed(target(bench, &config))?;
             sandbox.expect(bench.rows)?;
             row.ratios
                 .push(reference.wall.as_secs_f64() / usage.wall.as_secs_f64());
@@ -245,7 +270,7 @@ fn measure_slow_server(
     for _ in 0..bench.rounds {
         let mut sandbox = Sandbox::start(bench, "drain", LATENCY_MILLISECONDS)?;
         let config = sandbox.config(bench, "slow", json!({"parallel": parallel}))?;
-        row.usages.push(lines.into(target(bench, &config))?);
+        row.usages.push(lines.feed(target(bench, &config))?);
         sandbox.expect(bench.rows)?;
     }
     let allowed = (parallel * BATCH * 1000 / LATENCY_MILLISECONDS) as f64;
@@ -296,11 +321,11 @@ fn measure_only_changed(bench: &mut Bench, lines: &Lines) -> Result<()> {
     });
     let config = sandbox.config(bench, "changed", more)?;
     let mut first = lines.row(bench, "everything is new");
-    first.usages.push(lines.into(target(bench, &config))?);
+    first.usages.push(lines.feed(target(bench, &config))?);
     sandbox.expect(bench.rows)?;
     let mut again = lines.row(bench, "nothing has changed");
     for _ in 0..bench.rounds {
-        again.usages.push(lines.into(target(bench, &config))?);
+        again.usages.push(lines.feed(target(bench, &config))?);
         sandbox.expect(0)?;
     }
     again

@@ -76,6 +76,11 @@ impl Row {
         self.records as f64 / self.wall()
     }
 
+    /// Records for a second of one processor.
+    pub(crate) fn rate_of_cpu(&self) -> f64 {
+        self.records as f64 / self.cpu().unwrap_or_else(|| self.wall())
+    }
+
     /// Median of the ratios within each round.
     pub(crate) fn ratio(&self) -> f64 {
         median(self.ratios.iter().copied())

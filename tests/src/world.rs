@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use sandbox::Sandbox;
 use sandbox::pendo::Kind;
-use sandbox::source::{self, Connection, Source, SourceChoice, SourceOptions};
+use sandbox::source::{self, Connection, Sample, Source, SourceChoice, SourceOptions};
 use serde_json::{Value, json};
 use singer_test::bin::{self, Run};
 use singer_test::folder::Folder;
@@ -13,6 +14,8 @@ use singer_test::runtime::wait;
 
 /// How many visitors the sample database has; there is one account to five of them.
 pub const VISITORS: u64 = 500;
+/// The project of the stand-in of BigQuery.
+pub const BIGQUERY_PROJECT: &str = "sandbox-project";
 /// How many accounts it has.
 pub const ACCOUNTS: u64 = VISITORS / 5;
 
@@ -47,18 +50,7 @@ impl World {
 
     /// The keys that lead a tap to the sample database.
     pub fn tap_config(&self) -> Value {
-        let Connection {
-            host,
-            port,
-            dbname,
-            user,
-            password,
-            schema,
-        } = self.source.connection();
-        json!({
-            "host": host, "port": port, "dbname": dbname, "user": user, "password": password,
-            "schema": schema, "sslmode": "disable",
-        })
+        tap_config(self.source.connection())
     }
 
     /// The keys that lead a target to the stand-in of Pendo.
@@ -68,21 +60,101 @@ impl World {
 
     /// A catalog made for the sample data, with the names of this database.
     pub fn catalog(&self, path: &Path) -> String {
-        let text = std::fs::read_to_string(path).expect("the catalog can be read");
-        let Connection { dbname, schema, .. } = self.source.connection();
-        text.replace("antiphon.public.", &format!("{dbname}.{schema}."))
-            .replace("\"antiphon\"", &json!(dbname).to_string())
-            .replace("\"public\"", &json!(schema).to_string())
+        catalog(path, "public", self.source.connection())
     }
 
     /// A shell script, run in a folder, that finds the binaries of this workspace by their names.
     pub fn shell(&self, script: &str, folder: &Path) -> Run {
-        let strict = format!("set -euo pipefail\n{script}");
-        Run::program("bash")
-            .args(["-c", &strict])
-            .folder(folder)
-            .env("PATH", search_path())
+        shell(script, folder)
     }
+}
+
+/// Where messages of many tenants come from, and where they go to.
+pub struct ChatWorld {
+    /// The chat platform.
+    pub source: Source,
+    /// The stand-in of BigQuery.
+    pub sandbox: Sandbox,
+    /// An empty folder.
+    pub folder: Folder,
+}
+
+impl ChatWorld {
+    /// A small chat platform on whatever PostgreSQL there is, and an empty BigQuery.
+    pub fn start() -> ChatWorld {
+        let options = SourceOptions {
+            source: Some(SourceChoice::Auto),
+            source_sample: Sample::Chat,
+            source_messages: 300,
+            source_organizations: 3,
+            ..SourceOptions::default()
+        };
+        ChatWorld {
+            source: wait(source::start(&options)).expect("the chat platform starts"),
+            sandbox: wait(sandbox::start(sandbox::Options::default())).expect("the sandbox starts"),
+            folder: Folder::new(),
+        }
+    }
+
+    /// The keys that lead a tap to the chat platform.
+    pub fn tap_config(&self) -> Value {
+        tap_config(self.source.connection())
+    }
+
+    /// The keys that lead a target to the stand-in of BigQuery.
+    pub fn target_config(&self) -> Value {
+        json!({
+            "project": BIGQUERY_PROJECT, "endpoint": self.sandbox.bigquery_url(),
+            "grpc_endpoint": self.sandbox.grpc_url(),
+        })
+    }
+
+    /// A catalog made for the chat platform, with the names of this database.
+    pub fn catalog(&self, path: &Path) -> String {
+        catalog(path, "chat", self.source.connection())
+    }
+}
+
+fn tap_config(connection: &Connection) -> Value {
+    let Connection {
+        host,
+        port,
+        dbname,
+        user,
+        password,
+        schema,
+    } = connection;
+    json!({
+        "host": host, "port": port, "dbname": dbname, "user": user, "password": password,
+        "schema": schema, "sslmode": "disable",
+    })
+}
+
+fn catalog(path: &Path, usual_schema: &str, connection: &Connection) -> String {
+    let text = std::fs::read_to_string(path).expect("the catalog can be read");
+    let Connection { dbname, schema, .. } = connection;
+    text.replace(
+        &format!("antiphon.{usual_schema}."),
+        &format!("{dbname}.{schema}."),
+    )
+    .replace("\"antiphon\"", &json!(dbname).to_string())
+    .replace(&json!(usual_schema).to_string(), &json!(schema).to_string())
+}
+
+/// A shell script, run in a folder, that finds the binaries of this workspace by their names.
+pub fn shell(script: &str, folder: &Path) -> Run {
+    let strict = format!("set -euo pipefail\n{script}");
+    Run::program("bash")
+        .args(["-c", &strict])
+        .folder(folder)
+        .env("PATH", search_path())
+}
+
+/// The files of the example with many tenants.
+pub fn tenants_example(name: &str) -> PathBuf {
+    bin::workspace()
+        .join("examples/postgres-to-bigquery-tenants")
+        .join(name)
 }
 
 /// The files of an example, most of them to be read as they are.
@@ -120,7 +192,12 @@ fn search_path() -> String {
         .expect("a binary lies in a folder")
         .display()
         .to_string();
-    for name in ["target-pendo", "antiphon", "antiphon-sandbox"] {
+    for name in [
+        "target-pendo",
+        "target-bigquery",
+        "antiphon",
+        "antiphon-sandbox",
+    ] {
         bin::binary(name);
     }
     format!("{own}:{}", std::env::var("PATH").unwrap_or_default())

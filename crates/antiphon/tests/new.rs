@@ -99,6 +99,28 @@ fn our_binaries_make_a_starter_that_reads() {
 }
 
 #[test]
+fn a_starter_for_bigquery_asks_for_what_the_target_cannot_guess() {
+    let folder = Folder::new();
+    binary("target-bigquery");
+    let page = new(&folder, &["tap-redshift", "target-bigquery"])
+        .expect_code(0)
+        .text();
+    assert_eq!(
+        json_of(&folder, "target-bigquery.json"),
+        json!({"project": "CHANGE-ME", "dataset": "CHANGE-ME"})
+    );
+    for line in [
+        "  project ",
+        "  ${EDITOR:-vi} target-bigquery.json",
+        "  target-bigquery --config target-bigquery.json --check",
+        "  antiphon run redshift-to-bigquery",
+    ] {
+        assert!(page.contains(line), "no {line:?} in\n{page}");
+    }
+    assert!(!page.contains("export TARGET_BIGQUERY"), "{page}");
+}
+
+#[test]
 fn a_tap_of_the_sdk_takes_its_secrets_from_the_environment() {
     let folder = Folder::new();
     program(&folder, "tap-shop", SDK_TAP);

@@ -23,6 +23,7 @@ mod query_api;
 mod quota;
 mod request;
 mod rows_api;
+mod runner;
 mod schema;
 pub(crate) mod sql;
 mod statement;

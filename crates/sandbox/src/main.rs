@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use sandbox::Options;
-use sandbox::source::{self, Connection, DataPlan, PendoAccess, Shape, SourceOptions};
+use sandbox::source::{
+    self, BigQueryAccess, Connection, DataPlan, PendoAccess, Sample, Shape, SourceOptions,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Local stand-ins of remote services: one port, each service under its own path
@@ -22,6 +24,7 @@ const EXAMPLES: &str = "Examples:
   antiphon-sandbox serve
   antiphon-sandbox serve --listen 127.0.0.1:0 --latency-ms 50
   antiphon-sandbox serve --source --write-config demo
+  antiphon-sandbox serve --source --source-sample chat --write-config demo
   antiphon-sandbox serve --fault throttle:every=10,retry-after=1 --fault error:status=503,after=20,times=3
 
 A Pendo client is given base_url http://127.0.0.1:8900/pendo and the key `sandbox-key`.
@@ -47,7 +50,8 @@ struct Serve {
     #[command(flatten)]
     source: SourceOptions,
 
-    /// Write tap-redshift.json and target-pendo.json, ready to use, into this folder
+    /// Write tap-redshift.json and target-pendo.json (target-bigquery.json with the chat platform), ready
+    /// to use, into this folder
     #[arg(
         long,
         value_name = "FOLDER",
@@ -77,6 +81,10 @@ struct Change {
     /// How many rows
     #[arg(long, value_name = "N", default_value_t = 500)]
     rows: u64,
+
+    /// What the schema holds
+    #[arg(long, value_enum, value_name = "SAMPLE", default_value_t)]
+    sample: Sample,
 }
 
 #[derive(Args)]
@@ -117,9 +125,18 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Serve(serve) => run_server(*serve).await,
             Command::Change(change) => {
                 let connection = change.database.connection()?;
-                let plan = DataPlan::default();
-                let report = source::change(&connection, &plan, change.rows).await?;
-                announce(&serde_json::to_string(&report)?);
+                let report = match change.sample {
+                    Sample::Product => {
+                        let plan = DataPlan::default();
+                        serde_json::to_string(
+                            &source::change(&connection, &plan, change.rows).await?,
+                        )
+                    }
+                    Sample::Chat => {
+                        serde_json::to_string(&source::change_chat(&connection, change.rows).await?)
+                    }
+                };
+                announce(&report?);
                 Ok(())
             }
             Command::BenchTable(BenchTable {
@@ -155,6 +172,7 @@ async fn run_server(serve: Serve) -> anyhow::Result<()> {
         .first()
         .cloned()
         .unwrap_or_default();
+    let project = serve.options.bigquery.project.clone();
     let sandbox = sandbox::start(serve.options).await?;
     if serve.source.source.is_some() {
         let source = tokio::select! {
@@ -166,7 +184,15 @@ async fn run_server(serve: Serve) -> anyhow::Result<()> {
                 base_url: sandbox.pendo_url(),
                 integration_key: key,
             };
-            source.write_config(&folder, &pendo)?;
+            let bigquery = BigQueryAccess {
+                project,
+                endpoint: sandbox.bigquery_url(),
+                grpc_endpoint: sandbox.grpc_url(),
+            };
+            match source.chat() {
+                Some(_) => source.write_chat_config(&folder, &bigquery)?,
+                None => source.write_config(&folder, &pendo)?,
+            }
         }
         announce(&source.describe().to_string());
         sandbox.attach_source(source)?;

@@ -58,13 +58,14 @@ fn render(world: &World) -> String {
             None => {}
         }
     }
-    bigquery::figures(&mut html, &status, &world.bigquery);
+    let tables = world.bigquery.tables();
+    bigquery::figures(&mut html, &status, &tables);
     if status.activity.requests == 0 {
         first_steps(&mut html);
     }
     faults_card(&mut html, &status);
     requests_card(&mut html, &status.activity.last_requests);
-    bigquery::cards(&mut html, &world.bigquery);
+    bigquery::cards(&mut html, &tables, &world.bigquery);
     peek::cards(&mut html, &world.pendo);
     html
 }

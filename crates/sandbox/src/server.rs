@@ -267,6 +267,7 @@ fn is_google(path: &str) -> bool {
 /// The same for the services of Google, whose bodies name a reason.
 fn refuse_as_google(refusal: Refusal) -> Response {
     let (reason, message) = match (refusal.named, refusal.reason, refusal.status) {
+        (Some("eucHeader"), ..) => ("invalid", "invalid euc header".to_owned()),
         (Some(reason), ..) => (reason, format!("Refused by a fault of the sandbox: {reason}")),
         (None, Reason::Throttled, _) => (
             "rateLimitExceeded",

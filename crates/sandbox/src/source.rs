@@ -4,6 +4,8 @@
 //! * [`start`] with [`SourceOptions`] gives a [`Source`]: sample data on whatever server there is.
 //!   [`Source::connection`] says how to reach it, [`Source::change`] changes some rows,
 //!   [`Source::known_ids`] names what Pendo is to know, [`Source::stop`] or drop ends it.
+//! * The same with [`Sample::Chat`] gives a chat platform of many organizations instead:
+//!   [`Source::change_chat`], [`Source::chat_truth`].
 //! * [`PrivateServer::start`] gives tests an empty PostgreSQL of their own
 //!   ([`PrivateServer::url`], [`PrivateServer::create_database`]); it fails with a clear message
 //!   where the machine has none, and [`Binaries::find`] tells beforehand.
@@ -24,6 +26,7 @@ mod bench_table;
 mod binaries;
 mod certificate;
 mod change;
+mod chat;
 mod config_files;
 mod connection;
 pub(crate) mod control;
@@ -38,9 +41,10 @@ mod tables;
 pub use bench_table::{Shape, create_bench_table};
 pub use binaries::Binaries;
 pub use change::{ChangeReport, change};
-pub use config_files::PendoAccess;
+pub use chat::{ChatChange, Truth, change as change_chat};
+pub use config_files::{BigQueryAccess, PendoAccess};
 pub use connection::{Connection, Session};
-pub use data::{DataPlan, Kind};
+pub use data::{ChatPlan, DataPlan, Kind};
 pub use private_server::{Authentication, PrivateServer, PrivateServerOptions};
 pub use redshift_dialect::install_redshift_dialect;
 pub use redshift_proxy::{Fault, Injection, RedshiftProxy, Traffic};
@@ -49,6 +53,20 @@ use embedded::EmbeddedServer;
 
 /// The schema made in a database that belongs to somebody else.
 const OWN_SCHEMA: &str = "antiphon_demo";
+
+/// The schema of the chat platform, and in a database that belongs to somebody else.
+const CHAT_SCHEMA: &str = "chat";
+const OWN_CHAT_SCHEMA: &str = "antiphon_chat";
+
+/// What the source holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sample {
+    /// Accounts and visitors of a product
+    #[default]
+    Product,
+    /// Organizations, contacts, flows and messages of a chat platform, in the schema `chat`
+    Chat,
+}
 
 /// Where the source comes from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -76,6 +94,18 @@ pub struct SourceOptions {
     #[arg(long, value_name = "URL", env = "DEMO_PG_URL", hide_env_values = true)]
     pub source_url: Option<String>,
 
+    /// What it holds
+    #[arg(long, value_enum, value_name = "SAMPLE", default_value_t)]
+    pub source_sample: Sample,
+
+    /// How many messages the chat platform has
+    #[arg(long, value_name = "N", default_value_t = 60_000)]
+    pub source_messages: u64,
+
+    /// How many organizations the chat platform has
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub source_organizations: u64,
+
     /// How many visitors there are; there is one account to five of them
     #[arg(long, value_name = "N", default_value_t = 100_000)]
     pub source_rows: u64,
@@ -95,6 +125,9 @@ impl Default for SourceOptions {
         Self {
             source: Some(SourceChoice::Auto),
             source_url: None,
+            source_sample: Sample::Product,
+            source_messages: ChatPlan::default().messages,
+            source_organizations: ChatPlan::default().organizations,
             source_rows: plan.visitors,
             source_updates: 0,
             source_seed: plan.seed,
@@ -132,6 +165,8 @@ pub struct Source {
     connection: Connection,
     kind: ServerKind,
     plan: DataPlan,
+    /// What the chat platform was made from, if that is the sample.
+    chat: Option<ChatPlan>,
     updates: Mutex<Option<JoinHandle<()>>>,
     /// Held for its drop.
     server: Mutex<Option<Server>>,
@@ -149,19 +184,32 @@ pub async fn start(options: &SourceOptions) -> Result<Source> {
         seed: options.source_seed,
         visitors: options.source_rows,
     };
-    let (connection, kind, server) = choose_server(options).await?;
+    let (mut connection, kind, server) = choose_server(options).await?;
+    if options.source_sample == Sample::Chat {
+        let is_own = kind == ServerKind::External;
+        connection.schema = if is_own { OWN_CHAT_SCHEMA } else { CHAT_SCHEMA }.to_owned();
+    }
+    let chat = (options.source_sample == Sample::Chat).then_some(ChatPlan {
+        seed: options.source_seed,
+        messages: options.source_messages,
+        organizations: options.source_organizations,
+    });
     let session = connection.connect().await?;
-    if kind == ServerKind::External {
+    if kind == ServerKind::External || chat.is_some() {
         tables::create_own_schema(&session, &connection.schema).await?;
     }
-    tables::load(&session, &connection.schema, &plan).await?;
+    match &chat {
+        Some(chat) => chat::load(&session, &connection.schema, chat).await?,
+        None => tables::load(&session, &connection.schema, &plan).await?,
+    }
     session.close().await?;
-    let updates = (options.source_updates > 0)
+    let updates = (options.source_updates > 0 && chat.is_none())
         .then(|| start_updates(connection.clone(), plan, options.source_updates));
     Ok(Source {
         connection,
         kind,
         plan,
+        chat,
         updates: Mutex::new(updates),
         server: Mutex::new(server),
     })
@@ -191,12 +239,35 @@ impl Source {
 
     /// The ids that Pendo is to know before the first sync: all but every fiftieth.
     pub fn known_ids(&self, kind: Kind) -> impl Iterator<Item = String> + use<> {
-        self.plan.known_ids(kind)
+        let plan = match self.chat {
+            Some(_) => DataPlan {
+                visitors: 0,
+                ..self.plan
+            },
+            None => self.plan,
+        };
+        let is_product = self.chat.is_none();
+        plan.known_ids(kind).filter(move |_| is_product)
     }
 
     /// Changes so many rows now.
     pub async fn change(&self, rows: u64) -> Result<ChangeReport> {
         change(&self.connection, &self.plan, rows).await
+    }
+
+    /// What the chat platform was made from, if that is the sample.
+    pub fn chat(&self) -> Option<ChatPlan> {
+        self.chat
+    }
+
+    /// Changes so many rows of the chat platform now.
+    pub async fn change_chat(&self, rows: u64) -> Result<ChatChange> {
+        chat::change(&self.connection, rows).await
+    }
+
+    /// What the chat platform holds now, by organization.
+    pub async fn chat_truth(&self) -> Result<Vec<Truth>> {
+        chat::truth(&self.connection).await
     }
 
     /// The connection as one JSON object. The password is left out if it is somebody else's.
@@ -219,9 +290,17 @@ impl Source {
             "password": password,
             "schema": schema,
             "jobs": if self.takes_one_connection() { 1 } else { 4 },
-            "rows": {
-                "account": self.plan.rows(Kind::Account),
-                "visitor": self.plan.rows(Kind::Visitor),
+            "rows": match &self.chat {
+                Some(chat) => json!({
+                    "organizations": chat.organizations.max(1),
+                    "contacts": chat.contacts(),
+                    "flows": chat.flows(),
+                    "messages": chat.messages,
+                }),
+                None => json!({
+                    "account": self.plan.rows(Kind::Account),
+                    "visitor": self.plan.rows(Kind::Visitor),
+                }),
             },
         })
     }
@@ -230,6 +309,11 @@ impl Source {
     /// readable for their owner only.
     pub fn write_config(&self, folder: &Path, pendo: &PendoAccess) -> Result<()> {
         config_files::write(folder, &self.connection, pendo)
+    }
+
+    /// Writes `tap-redshift.json` and `target-bigquery.json`, ready to use, into a folder.
+    pub fn write_chat_config(&self, folder: &Path, bigquery: &BigQueryAccess) -> Result<()> {
+        config_files::write_chat(folder, &self.connection, bigquery)
     }
 
     /// Ends the changes, takes the sample data out of somebody else's database, and stops a

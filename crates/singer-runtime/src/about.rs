@@ -123,6 +123,9 @@ fn setting_schema(setting: &Setting) -> Value {
     if let Some(default) = &setting.default {
         schema["default"] = default.clone();
     }
+    if let Some(starter) = setting.starter {
+        schema["starter"] = json!(starter);
+    }
     schema
 }
 

@@ -38,6 +38,8 @@ pub struct Setting {
     pub about: &'static str,
     /// Whether the command line has a flag of the same name (hyphens and underscores both work).
     pub flag: Flag,
+    /// Whether a starter config has it; if nothing is said, what is required and secrets.
+    pub starter: Option<bool>,
 }
 
 impl Setting {
@@ -50,6 +52,7 @@ impl Setting {
             required: false,
             about: "",
             flag: Flag::None,
+            starter: None,
         }
     }
 
@@ -128,6 +131,20 @@ impl Setting {
     #[must_use]
     pub fn about(mut self, about: &'static str) -> Self {
         self.about = about;
+        self
+    }
+
+    /// The same setting, which a starter config has although it is not required.
+    #[must_use]
+    pub fn in_starter(mut self) -> Self {
+        self.starter = Some(true);
+        self
+    }
+
+    /// The same setting, which a starter config does without although it is a secret.
+    #[must_use]
+    pub fn not_in_starter(mut self) -> Self {
+        self.starter = Some(false);
         self
     }
 

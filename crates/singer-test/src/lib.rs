@@ -7,12 +7,14 @@
 //! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
 //! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
 //! * [`tap`], [`target`]: the conformance suites.
-//! * [`database`], [`pendo`], [`moto`], [`bqemulator`], [`mail`], [`folder`]: what the programs under test talk to and work in.
+//! * [`database`], [`pendo`], [`bigquery`], [`bqemulator`], [`moto`], [`mail`], [`folder`]: what the programs
+//!   under test talk to and work in.
 //! * [`python`]: the environments of foreign programs.
 
 mod capture;
 mod suite;
 
+pub mod bigquery;
 pub mod bin;
 pub mod bqemulator;
 pub mod database;

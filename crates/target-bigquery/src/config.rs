@@ -37,6 +37,8 @@ pub struct Config {
     pub method: Method,
     /// Whether uploads are compressed.
     pub compression: Compression,
+    /// Bytes of records in one load job.
+    pub load_batch_bytes: usize,
     /// Bytes of one piece of an upload.
     pub upload_chunk_bytes: usize,
     /// Bytes of one request to the Storage Write API.
@@ -51,9 +53,6 @@ pub struct Config {
     pub journal_path: String,
     /// Whether missing data sets are created.
     pub create_dataset: bool,
-    /// Whether a version without rows empties the table.
-    #[serde(default)]
-    pub allow_empty: bool,
     /// Jobs and requests in flight.
     pub parallel: Option<usize>,
     /// What all connectors over HTTP share.
@@ -198,16 +197,16 @@ pub enum DateTimes {
 impl Settings for Config {
     fn settings() -> Vec<Setting> {
         let mut settings = vec![
-            Setting::text("project").about(
+            Setting::text("project").in_starter().about(
                 "The project that holds the data sets and pays for jobs; that of the credentials if left out.",
             ),
-            Setting::text("dataset").about(
+            Setting::text("dataset").in_starter().about(
                 "The data set. `{column}` stands for a column's value: `tenant_{organization_id}` gives each organization a data set of its own.",
             ),
             Setting::text("credentials_path").about(
                 "A file of Google credentials (service account, user, workload identity); Application Default Credentials if left out.",
             ),
-            Setting::secret("credentials").about(
+            Setting::secret("credentials").not_in_starter().about(
                 "The text of such a file, or an access token, instead of `credentials_path`; read again when BigQuery says that it is no longer good.",
             ),
             Setting::word("service_account_token", &["self_signed", "exchange"])
@@ -226,6 +225,9 @@ impl Settings for Config {
             Setting::word("compression", &["gzip", "none"])
                 .default("gzip")
                 .about("Whether uploads of load jobs are compressed; some emulators take no gzip."),
+            Setting::integer("load_batch_bytes")
+                .default(16 << 20)
+                .about("Bytes of records in one load job at most. Larger ones are fewer, and so is what MERGE reads in all; the memory that the target takes is some three times as large."),
             Setting::integer("upload_chunk_bytes")
                 .default(8 << 20)
                 .about("Bytes of one piece of an upload, a multiple of 262144: what is sent again after a connection breaks."),
@@ -263,6 +265,12 @@ impl Settings for Config {
         self.grpc_base()?;
         for (name, value, least, most) in [
             ("insert_rows", self.insert_rows, 1, 50_000),
+            (
+                "load_batch_bytes",
+                self.load_batch_bytes,
+                1 << 20,
+                128 << 20,
+            ),
             (
                 "append_request_bytes",
                 self.append_request_bytes,

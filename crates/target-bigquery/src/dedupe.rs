@@ -3,9 +3,12 @@
 //! machine. A label is written after the statement: killed between the two, the next run asks for the
 //! statement's job, whose id is that of the span of time, and hears that it was done.
 
+use std::sync::Arc;
+
 use chrono::{SecondsFormat, TimeDelta};
 use serde_json::json;
-use singer_core::Result;
+use singer_core::{Error, Result};
+use tokio::task::JoinSet;
 
 use crate::config::Method;
 use crate::job::Ended;
@@ -24,13 +27,37 @@ const STREAMED_SECONDS: u64 = 5_400;
 /// No more often than this, unless the config says something else.
 const EVERY_SECONDS: u64 = 5_400;
 
-/// Deletes superseded rows of all tables that the run wrote to, where it is time.
-pub(crate) async fn dedupe(inner: &Inner, shape: &Shape) -> Result<()> {
+/// Deletes superseded rows of all tables that the run wrote to, where it is time; several at once, as
+/// there may be hundreds of tenants.
+pub(crate) async fn dedupe(inner: &Arc<Inner>) -> Result<()> {
+    let most = inner.warehouse.config.parallel();
+    let mut waiting = inner.places().into_iter();
+    let mut tasks = JoinSet::new();
     let mut failure = None;
-    for place in inner.places() {
-        if let Err(error) = dedupe_table(inner, shape, &place).await {
-            tracing::error!(stream = inner.stream.name, table = %place, %error, "superseded rows were not deleted");
-            failure = failure.or(Some(error));
+    loop {
+        while tasks.len() < most
+            && let Some(place) = waiting.next()
+        {
+            let inner = Arc::clone(inner);
+            tasks.spawn(async move {
+                let done = match inner.shape() {
+                    Ok(shape) => dedupe_table(&inner, shape, &place).await,
+                    Err(error) => Err(error),
+                };
+                (place, done)
+            });
+        }
+        match tasks.join_next().await {
+            None => break,
+            Some(Ok((_, Ok(())))) => {}
+            Some(Ok((place, Err(error)))) => {
+                tracing::error!(stream = inner.stream.name, table = %place, %error, "superseded rows were not deleted");
+                failure = failure.or(Some(error));
+            }
+            Some(Err(error)) => {
+                let error = Error::internal("a task that deletes rows panicked").with_source(error);
+                failure = failure.or(Some(error));
+            }
         }
     }
     failure.map_or(Ok(()), Err)

@@ -50,9 +50,11 @@ pub struct Jobs {
     maximum_bytes_billed: Option<u64>,
 }
 
-/// What jobs cost.
+/// What a run costs.
 #[derive(Debug, Default)]
 pub struct Cost {
+    /// Bytes of rows through the Storage Write API or insertAll, as they were sent.
+    pub streamed_bytes: AtomicU64,
     /// Load jobs.
     pub loads: AtomicU64,
     /// Bytes of their files as they were sent.
@@ -326,17 +328,19 @@ impl Cost {
     pub fn tell(&self) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (load_jobs, statements) = (get(&self.loads), get(&self.statements));
-        if load_jobs + statements == 0 {
+        let streamed_bytes = get(&self.streamed_bytes);
+        if load_jobs + statements + streamed_bytes == 0 {
             return;
         }
         tracing::info!(
+            streamed_bytes,
             load_jobs,
             loaded_bytes = get(&self.loaded_bytes),
             statements,
             scanned_bytes = get(&self.processed_bytes),
             billed_bytes = get(&self.billed_bytes),
             slot_milliseconds = get(&self.slot_milliseconds),
-            "what the jobs cost"
+            "what the run cost"
         );
     }
 }

@@ -210,9 +210,17 @@ impl Shape {
         self.method == Method::StorageWrite && self.mode == Mode::Upsert
     }
 
+    /// Whether rows go through the table's default stream: as changes, or where one that comes twice is
+    /// deleted later like any other superseded row. Streams of our own are not made without need, since a
+    /// project may make only so many an hour.
+    pub(crate) fn uses_default_stream(&self) -> bool {
+        self.sends_changes()
+            || (self.method == Method::StorageWrite && self.mode == Mode::AppendDedupe)
+    }
+
     /// Whether it matters that a batch is not written twice.
     pub(crate) fn is_journaled(&self) -> bool {
-        !self.merges() && !self.sends_changes() && self.method != Method::Streaming
+        !self.merges() && !self.uses_default_stream() && self.method != Method::Streaming
     }
 
     /// The properties that tell rows apart: two tenants may have a key in common. Where each record is a

@@ -1,6 +1,6 @@
 //! One stream: its plan, where its batches go, and what becomes of rows that vanished.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,8 +24,6 @@ use crate::warehouse::Warehouse;
 use crate::write;
 use crate::{dedupe, replace};
 
-/// Bytes of the records in a batch at most: two such batches and their compressed files fit into 64 MB.
-const LOAD_BATCH_BYTES: usize = 12 << 20;
 const LOAD_BATCH_RECORDS: usize = 500_000;
 
 /// How long a record waits for its batch to fill: each load job takes seconds and counts.
@@ -55,6 +53,8 @@ pub(crate) struct Inner {
     journal: Option<Arc<Journal>>,
     /// Tables that were looked at, by place.
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
+    /// Tables of versions that rows of this run arrived in.
+    filled: Mutex<HashSet<Place>>,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
     has_warned: AtomicBool,
@@ -115,6 +115,7 @@ impl StreamWriter {
                 shape,
                 journal,
                 tables: Mutex::default(),
+                filled: Mutex::default(),
                 has_failed: AtomicBool::new(false),
                 has_warned: AtomicBool::new(false),
             }),
@@ -307,6 +308,20 @@ impl Inner {
         self.warehouse.forget(&place.dataset);
     }
 
+    /// Notes that rows arrived in a table of a version.
+    pub(crate) fn fill(&self, place: &Place) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if !filled.contains(place) {
+            filled.insert(place.clone());
+        }
+    }
+
+    /// Whether rows of this run arrived in a table of a version.
+    pub(crate) fn is_filled(&self, place: &Place) -> bool {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.contains(place)
+    }
+
     /// The places that were written to.
     pub(crate) fn places(&self) -> Vec<Place> {
         let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
@@ -337,7 +352,7 @@ impl Writer for StreamWriter {
         match self.inner.warehouse.config.method {
             Method::Load => Limits {
                 max_records: LOAD_BATCH_RECORDS,
-                max_bytes: LOAD_BATCH_BYTES,
+                max_bytes: self.inner.warehouse.config.load_batch_bytes,
                 max_age: LOAD_BATCH_AGE,
             },
             Method::StorageWrite => Limits {
@@ -398,7 +413,7 @@ impl Writer for StreamWriter {
         }
     }
 
-    async fn activate_version(&self, version: i64, rows: u64) -> anyhow::Result<Outcome> {
+    async fn activate_version(&self, version: i64, rows: Option<u64>) -> anyhow::Result<Outcome> {
         let done = replace::activate(&self.inner, version, rows).await;
         if done.is_err() {
             self.inner.has_failed.store(true, Ordering::Relaxed);
@@ -409,7 +424,7 @@ impl Writer for StreamWriter {
     async fn close(&self) -> anyhow::Result<()> {
         let shape = self.inner.shape()?;
         if shape.mode == Mode::AppendDedupe {
-            dedupe::dedupe(&self.inner, shape).await?;
+            dedupe::dedupe(&self.inner).await?;
         }
         Ok(())
     }

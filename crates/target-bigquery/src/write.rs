@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use singer_core::{Error, Kind, Result};
 use singer_runtime::target::{Batch, Outcome, Refusal, Verdict};
@@ -99,6 +100,11 @@ pub(crate) async fn write(inner: &Arc<Inner>, batch: Arc<Batch>) -> Result<Outco
     }
     let after = inner.warehouse.api.traffic();
     written.refusals.sort_by_key(|refusal| refusal.index);
+    if shape.method != Method::Load {
+        let cost = &inner.warehouse.jobs.cost;
+        cost.streamed_bytes
+            .fetch_add(written.bytes, Ordering::Relaxed);
+    }
     Ok(Outcome {
         sent: written.sent,
         requests: written.requests + (after.0 - before.0),
@@ -151,7 +157,15 @@ async fn try_part(inner: &Arc<Inner>, batch: &Arc<Batch>, part: Part) -> Result<
     let shape = inner.shape()?;
     let ready = destination(inner, shape, &part).await?;
     let first = send(inner, shape, batch, &part, &ready).await;
-    let Err(error) = first else { return first };
+    let error = match first {
+        Ok(written) => {
+            if shape.mode == Mode::Replace && written.sent > 0 {
+                inner.fill(&ready.place);
+            }
+            return Ok(written);
+        }
+        Err(error) => error,
+    };
     // Somebody may have changed the table since it was looked at.
     if error.kind() != Kind::Rejected || shape.mode == Mode::Replace {
         return Err(error);

@@ -29,6 +29,8 @@ pub(super) struct Setting {
     pub(super) description: String,
     pub(super) required: bool,
     pub(super) secret: bool,
+    /// Whether it says of itself that a starter has it, or does without.
+    pub(super) starter: Option<bool>,
     /// Takes `{"env": …}` in place of its text.
     pub(super) takes_object: bool,
     pub(super) default: Option<Value>,
@@ -108,6 +110,7 @@ fn read_settings(schema: &Map<String, Value>) -> Vec<Setting> {
                 description: first_sentence(property),
                 required: required.contains(&name.as_str()),
                 secret: flag("secret") || flag("writeOnly"),
+                starter: property.get("starter").and_then(Value::as_bool),
                 takes_object: is_of_type(property, "object"),
                 default: property
                     .get("default")

@@ -151,12 +151,16 @@ fn takes_environment(part: &Part) -> bool {
     !part.is_ours && asked(part).any(|setting| setting.secret && !setting.takes_object)
 }
 
-/// The settings that a starter asks for: what is required, and secrets that prove who we are.
+/// The settings that a starter asks for: what is required, and secrets that prove who we are, unless the
+/// program says otherwise.
 fn asked(part: &Part) -> impl Iterator<Item = &Setting> {
     part.about
         .iter()
         .flat_map(|about| &about.settings)
-        .filter(|setting| setting.required || (setting.secret && setting.name != "proxy"))
+        .filter(|setting| {
+            let usual = setting.required || (setting.secret && setting.name != "proxy");
+            setting.starter.unwrap_or(usual)
+        })
 }
 
 /// The config of a program: placeholders for what must be given, no secrets.

@@ -63,7 +63,7 @@ pub(crate) enum Phase {
 pub(crate) enum Work {
     Load(LoadJob),
     Copy(CopyJob),
-    Query(QueryJob),
+    Query(Box<QueryJob>),
     /// Nothing but to fail.
     Fail(ApiError),
 }

@@ -343,7 +343,7 @@ fn read(
             let job = QueryJob::from_json(query, project, dry_run)?;
             destination.clone_from(&job.destination);
             mutates = job.mutates();
-            ("query", Work::Query(job))
+            ("query", Work::Query(Box::new(job)))
         }
         _ => {
             return Err(ApiError::new(

@@ -38,6 +38,11 @@ pub struct BigQueryOptions {
     )]
     pub token_seconds: u64,
 
+    /// For measuring: loads and appends are counted and their rows dropped unread, statements on rows
+    /// change nothing
+    #[arg(id = "bigquery-drain", long = "bigquery-drain")]
+    pub drain: bool,
+
     /// Looks at a job until it is DONE: 0 makes it DONE in the answer to its creation
     #[arg(
         id = "bigquery-job-polls",
@@ -144,7 +149,7 @@ pub struct BigQueryOptions {
     )]
     pub cdc_seconds: u64,
 
-    /// Seconds for which open append connections do not know a new column (minutes with the service)
+    /// Seconds for which appends do not know a new column, from the first that could (minutes with the service)
     #[arg(
         id = "bigquery-schema-lag-seconds",
         long = "bigquery-schema-lag-seconds",

@@ -1,20 +1,17 @@
 //! Query jobs: what surrounds a statement — caps, costs, refusals of mutating ones, destinations. The
-//! statement itself is run in one place, `run_statement`. Facts: section 6.
+//! statement itself is run in `runner`. Facts: section 6.
 
 use serde_json::{Map, Value, json};
 
 use super::BigQuery;
 use super::answer::ApiError;
-use super::decode;
 use super::job::{Outcome, ResultSet};
-use super::literal::Excess;
 use super::load::{Write, may_create};
 use super::request::{check_names, int64};
-use super::schema;
-use super::sql::{self, SqlErrorKind, Tables};
+use super::runner::{self, Moment, Run};
 use super::statement::{self, Glance};
 use super::store::Store;
-use super::table::{Column, Row, Table, TableName, Type};
+use super::table::{Row, Table, TableName};
 use super::table_body;
 
 /// What a statement on demand costs at least per table, in bytes.
@@ -56,47 +53,17 @@ const NOT_SIMULATED: [&str; 10] = [
 /// A query job as it was asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct QueryJob {
-    text: String,
-    project: String,
+    pub(crate) text: String,
+    pub(crate) project: String,
     pub(crate) default_dataset: Option<(String, String)>,
     /// As it was given: `[{"name": …, "parameterType": …, "parameterValue": …}]`.
-    parameters: Value,
+    pub(crate) parameters: Value,
     pub(crate) glance: Glance,
     pub(crate) destination: Option<TableName>,
     pub(crate) dry_run: bool,
     write: Write,
     may_create: bool,
     most_billed: Option<u64>,
-}
-
-/// What a statement has to know beside itself.
-#[derive(Debug, Clone, Copy)]
-struct StatementContext {
-    now_ms: u64,
-    /// Rows that were streamed at this second or later cannot be changed.
-    streaming_since: u64,
-}
-
-/// Whether a statement is carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Run {
-    Planned,
-    Whole,
-}
-
-/// What a statement did, in the words of this module.
-#[derive(Debug, Default)]
-pub(crate) struct StatementOutcome {
-    /// Such as `SELECT`, `MERGE`, `CREATE_TABLE`.
-    pub(crate) statement_type: String,
-    pub(crate) columns: Vec<Column>,
-    pub(crate) rows: Vec<Row>,
-    /// Rows that were inserted, updated and deleted.
-    pub(crate) changed: Option<(u64, u64, u64)>,
-    /// What a DDL statement did, such as `CREATE`.
-    pub(crate) ddl: Option<(&'static str, TableName)>,
-    /// Bytes that it reads.
-    pub(crate) bytes: u64,
 }
 
 impl QueryJob {
@@ -176,12 +143,14 @@ impl QueryJob {
     fn query(&self, bigquery: &BigQuery) -> Result<Outcome, ApiError> {
         let now_ms = bigquery.now_ms();
         let mut store = bigquery.store();
-        let context = StatementContext {
+        let moment = Moment {
             now_ms,
             streaming_since: (now_ms / 1000).saturating_sub(bigquery.options.streaming_seconds),
         };
+        let run = if self.dry_run { Run::Check } else { Run::Real };
         // Planned first: what is wrong with it is found before anything is charged.
-        let planned = run_statement(self, &mut store, &context, Run::Planned)?;
+        let planned = runner::run_statement(self, &mut store, moment, Run::Check)?;
+        runner::check_rights(self, &mut store, now_ms, run)?;
         let (processed, billed) = self.cost(&store, planned.bytes);
         if self.most_billed.is_some_and(|most| billed > most) {
             return Err(ApiError::new(
@@ -194,17 +163,16 @@ impl QueryJob {
             ));
         }
         self.check_change(bigquery, &store, now_ms)?;
-        if self.dry_run {
+        if self.dry_run || (bigquery.options.drain && self.glance.is_dml()) {
             return Ok(Outcome {
                 statistics: statistics(&planned.statement_type, processed, billed),
                 bytes_processed: Some(processed),
                 ..Outcome::default()
             });
         }
-        let done = run_statement(self, &mut store, &context, Run::Whole)?;
-        if let Some(changed) = self.glance.changes.as_ref() {
-            store.writes.rows_moved(changed);
-        }
+        let done = runner::run_statement(self, &mut store, moment, Run::Real)?;
+        // A script is only known by its statements.
+        let (processed, billed) = self.cost(&store, processed.max(done.bytes));
         let mut statistics = statistics(&done.statement_type, processed, billed);
         let affected = done.changed.map(|(inserted, updated, deleted)| {
             statistics.insert(
@@ -257,10 +225,6 @@ impl QueryJob {
         let Some(name) = &self.glance.changes else {
             return Ok(());
         };
-        store.access.require(
-            "bigquery.tables.updateData",
-            super::access::Resource::Table(name),
-        )?;
         let seconds = bigquery.options.cdc_seconds;
         if self.glance.is_mutating() && store.writes.had_changes(name, now_ms, seconds) {
             return Err(ApiError::invalid_query(format!(
@@ -281,6 +245,7 @@ impl QueryJob {
             return (0, 0);
         }
         let mut names = self.glance.names.clone();
+        // What looks like a table may be a column of one.
         names.retain(|name| store.table(name).is_ok());
         names.sort_unstable();
         names.dedup();
@@ -343,112 +308,4 @@ fn statistics(statement_type: &str, processed: u64, billed: u64) -> Map<String, 
         Value::Object(statistics) => statistics,
         _ => Map::new(),
     }
-}
-
-/// The store as statements see it.
-struct StoreTables<'a> {
-    store: &'a mut Store,
-    now_ms: u64,
-}
-
-impl Tables for StoreTables<'_> {
-    fn get(&self, name: &TableName) -> Option<&Table> {
-        self.store.table(name).ok()
-    }
-
-    fn get_mut(&mut self, name: &TableName) -> Option<&mut Table> {
-        self.store.table_mut(name).ok()
-    }
-
-    fn put(&mut self, name: &TableName, table: Table) {
-        let now_ms = self.now_ms;
-        if let Ok(known) = self.store.table_mut(name) {
-            let record = std::mem::take(&mut known.record);
-            *known = Table { record, ..table };
-            known.touch(now_ms);
-        } else {
-            // The statement has asked whether the dataset is there.
-            drop(self.store.put_table(name, table, now_ms));
-        }
-    }
-
-    fn remove(&mut self, name: &TableName) -> Option<Table> {
-        self.store.drop_table(name).ok()
-    }
-
-    fn dataset_exists(&self, project: &str, dataset: &str) -> bool {
-        self.store.dataset(project, dataset).is_ok()
-    }
-}
-
-/// Runs a statement against the store, or only has it checked and its bytes counted.
-fn run_statement(
-    job: &QueryJob,
-    store: &mut Store,
-    context: &StatementContext,
-    how: Run,
-) -> Result<StatementOutcome, ApiError> {
-    let (project, dataset) = match &job.default_dataset {
-        Some((project, dataset)) => (project.clone(), Some(dataset.clone())),
-        None => (job.project.clone(), None),
-    };
-    let run = sql::Context {
-        default_project: project,
-        default_dataset: dataset,
-        now_micros: i64::try_from(context.now_ms).unwrap_or(i64::MAX / 1000) * 1000,
-        parameters: parameters(&job.parameters)?,
-        dry_run: how == Run::Planned,
-        streaming_since: Some(context.streaming_since),
-    };
-    let now_ms = context.now_ms;
-    let mut tables = StoreTables { store, now_ms };
-    let done = sql::run(&job.text, &mut tables, &run).map_err(|error| match error.kind {
-        SqlErrorKind::Invalid => ApiError::invalid_query(error.message),
-        SqlErrorKind::NotFound => ApiError::new(404, "notFound", error.message),
-        SqlErrorKind::Duplicate => ApiError::new(409, "duplicate", error.message),
-        SqlErrorKind::Unsupported => ApiError::not_simulated(error.message),
-    })?;
-    let is_dml = matches!(
-        done.statement_kind,
-        "MERGE" | "INSERT" | "UPDATE" | "DELETE" | "SCRIPT" | "TRUNCATE_TABLE"
-    );
-    let operation = match done.statement_kind {
-        kind if kind.starts_with("CREATE_") => Some("CREATE"),
-        kind if kind.starts_with("DROP_") => Some("DROP"),
-        kind if kind.starts_with("ALTER_") => Some("ALTER"),
-        _ => None,
-    };
-    Ok(StatementOutcome {
-        statement_type: done.statement_kind.to_owned(),
-        columns: done.columns,
-        rows: done.rows,
-        changed: is_dml.then_some((done.inserted, done.updated, done.deleted)),
-        ddl: operation.zip(done.affected_table),
-        bytes: done.bytes_processed,
-    })
-}
-
-/// The parameters of a query, as far as they are single values.
-fn parameters(given: &Value) -> Result<Vec<sql::Parameter>, ApiError> {
-    let given = given.as_array().map(Vec::as_slice).unwrap_or_default();
-    given.iter().map(parameter).collect()
-}
-
-fn parameter(given: &Value) -> Result<sql::Parameter, ApiError> {
-    let word = given["parameterType"]["type"].as_str().unwrap_or_default();
-    let column = schema::from_json(&json!({"fields": [{"name": "p", "type": word}]}))
-        .ok()
-        .and_then(|mut columns| columns.pop())
-        .filter(|column| !matches!(column.kind, Type::Struct(_)))
-        .ok_or_else(|| ApiError::not_simulated(format!("query parameters of type `{word}`")))?;
-    let value = match given["parameterValue"]["value"].as_str() {
-        None => super::value::Value::Null,
-        Some(text) => decode::scalar(text, decode::Form::Quoted, &column, Excess::Refuse)
-            .ok_or_else(|| ApiError::invalid_query(format!("Invalid value for type: {word}")))?,
-    };
-    Ok(sql::Parameter {
-        name: given["name"].as_str().map(str::to_owned),
-        column,
-        value,
-    })
 }

@@ -6,7 +6,9 @@ mod bind;
 mod calendar;
 mod call;
 mod cast;
+mod coerce;
 mod compare;
+mod construct;
 mod ddl;
 mod decimal;
 mod dml;
@@ -16,12 +18,16 @@ mod from;
 mod functions;
 mod json;
 mod kind;
+mod list;
 mod literal;
 mod matching;
+mod member;
 mod merge;
 mod moment;
 mod number;
 mod options;
+mod over;
+mod parameter;
 mod parse;
 mod query;
 mod relation;
@@ -32,12 +38,12 @@ mod select;
 #[cfg(test)]
 mod tests;
 mod text;
+mod update;
 mod window;
 
 use sqlparser::ast::{self, Statement};
 
 pub(crate) use self::error::{Result, SqlError, SqlErrorKind};
-pub(crate) use self::scan::size;
 
 use self::bind::Binder;
 use self::cast::constrain;
@@ -52,7 +58,7 @@ use super::value::Value;
 pub(crate) trait Tables {
     fn get(&self, name: &TableName) -> Option<&Table>;
     fn get_mut(&mut self, name: &TableName) -> Option<&mut Table>;
-    /// Stores a table, in the place of one that has the name.
+    /// Stores a new table, in the place of one that has the name.
     fn put(&mut self, name: &TableName, table: Table);
     fn remove(&mut self, name: &TableName) -> Option<Table>;
     fn dataset_exists(&self, project: &str, dataset: &str) -> bool;
@@ -68,11 +74,19 @@ pub(crate) struct Parameter {
     pub(crate) value: Value,
 }
 
+impl Parameter {
+    /// Reads the parameters of a query of the REST API.
+    pub(crate) fn from_json(parameters: &serde_json::Value) -> Result<Vec<Parameter>> {
+        parameter::read(parameters)
+    }
+}
+
 /// What a statement is run with.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Context {
     pub(crate) default_project: String,
-    pub(crate) default_dataset: Option<String>,
+    /// The project and the dataset of names that say neither.
+    pub(crate) default_dataset: Option<(String, String)>,
     /// Microseconds since 1970, for CURRENT_TIMESTAMP.
     pub(crate) now_micros: i64,
     pub(crate) parameters: Vec<Parameter>,
@@ -94,8 +108,10 @@ pub(crate) struct Outcome {
     pub(crate) updated: u64,
     pub(crate) deleted: u64,
     pub(crate) bytes_processed: u64,
-    /// The table that was changed, made or dropped.
-    pub(crate) affected_table: Option<TableName>,
+    /// What a statement about tables did: `CREATE`, `REPLACE`, `SKIP`, `ALTER` or `DROP`.
+    pub(crate) ddl_operation: Option<&'static str>,
+    /// The table that was changed, made or dropped; of a script all of them.
+    pub(crate) affected_tables: Vec<TableName>,
 }
 
 /// The tables as they were before a transaction.
@@ -184,7 +200,11 @@ fn script_step(
     total.updated += done.updated;
     total.deleted += done.deleted;
     total.bytes_processed += done.bytes_processed;
-    total.affected_table = done.affected_table.or(total.affected_table.take());
+    for name in done.affected_tables {
+        if !total.affected_tables.contains(&name) {
+            total.affected_tables.push(name);
+        }
+    }
     if done.statement_kind == "SELECT" {
         total.columns = done.columns;
         total.rows = done.rows;
@@ -214,9 +234,11 @@ fn save(
 
 fn restore(tables: &mut dyn Tables, saved: Option<Saved>) {
     for (name, table) in saved.into_iter().flatten() {
-        match table {
-            Some(table) => tables.put(&name, table),
-            None => drop(tables.remove(&name)),
+        match (table, tables.get_mut(&name)) {
+            // The table stays the same one, so that what knows it goes on to know it.
+            (Some(before), Some(table)) => *table = before,
+            (Some(before), None) => tables.put(&name, before),
+            (None, _) => drop(tables.remove(&name)),
         }
     }
 }
@@ -325,4 +347,9 @@ pub(crate) fn may_cluster(column: &Column) -> bool {
         column.kind,
         Type::Float64 | Type::Json | Type::Struct(_) | Type::Bytes | Type::Time
     ) && column.mode != super::table::Mode::Repeated
+}
+
+/// The time of a statement in milliseconds since 1970.
+fn milliseconds(context: &Context) -> u64 {
+    u64::try_from(context.now_micros / 1000).unwrap_or(0)
 }

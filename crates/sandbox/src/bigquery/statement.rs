@@ -10,6 +10,8 @@ pub(crate) struct Glance {
     pub(crate) verb: String,
     /// The table behind the verb, if the verb changes one.
     pub(crate) changes: Option<TableName>,
+    /// The table or view that CREATE, ALTER and DROP are about.
+    pub(crate) defines: Option<TableName>,
     /// Every path of two or three names that the text has.
     pub(crate) names: Vec<TableName>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn glance(text: &str, project: &str, dataset: Option<&str>) -> Glance
     let glance = Glance {
         verb,
         changes: None,
+        defines: None,
         names,
     };
     let target = words.iter().skip(1).find(|word| {
@@ -54,7 +57,36 @@ pub(crate) fn glance(text: &str, project: &str, dataset: Option<&str>) -> Glance
     let changes = target
         .filter(|_| glance.is_dml())
         .and_then(|word| whole_name(word, project, dataset));
-    Glance { changes, ..glance }
+    let is_ddl = matches!(glance.verb.as_str(), "CREATE" | "ALTER" | "DROP");
+    let defined = words.iter().skip(1).find(|word| !is_ddl_word(word));
+    let defines = defined
+        .filter(|_| is_ddl && !words.iter().take(4).any(|word| is_schema(word)))
+        .and_then(|word| whole_name(word, project, dataset));
+    Glance {
+        changes,
+        defines,
+        ..glance
+    }
+}
+
+/// The words between the verb of a definition and the name.
+fn is_ddl_word(word: &str) -> bool {
+    let words = [
+        "OR",
+        "REPLACE",
+        "TEMP",
+        "TEMPORARY",
+        "TABLE",
+        "VIEW",
+        "IF",
+        "NOT",
+        "EXISTS",
+    ];
+    words.iter().any(|known| known.eq_ignore_ascii_case(word))
+}
+
+fn is_schema(word: &str) -> bool {
+    word.eq_ignore_ascii_case("SCHEMA")
 }
 
 /// A path that says at least the dataset.
@@ -158,5 +190,15 @@ mod tests {
         assert_eq!(select.changes, None);
         assert_eq!(select.names, [TableName::new("my-project", "d", "t")]);
         assert!(glance("INSERT INTO d.t (a) VALUES (1)", "p", None).is_dml());
+        for text in [
+            "CREATE OR REPLACE TABLE d.t AS SELECT 1 AS a",
+            "create table if not exists `p.d.t` (a INT64)",
+            "ALTER TABLE d.t ADD COLUMN b STRING",
+            "DROP VIEW IF EXISTS d.t",
+        ] {
+            let defined = glance(text, "p", None).defines;
+            assert_eq!(defined, Some(TableName::new("p", "d", "t")), "{text}");
+        }
+        assert_eq!(glance("CREATE SCHEMA d", "p", Some("x")).defines, None);
     }
 }

@@ -187,9 +187,6 @@ pub(crate) fn to_json(name: &TableName, table: &Table, location: &str, buffer_ms
     if let Some(description) = &table.description {
         body["description"] = json!(description);
     }
-    if let Some(query) = &table.view {
-        body["view"] = json!({"query": query, "useLegacySql": false});
-    }
     if !table.primary_key.is_empty() {
         body["tableConstraints"] = json!({"primaryKey": {"columns": table.primary_key}});
     }

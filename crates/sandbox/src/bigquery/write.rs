@@ -13,7 +13,7 @@ use std::collections::HashMap;
 
 pub(crate) use self::changes::Changes;
 pub(crate) use self::service::routes;
-use super::table::{Row, TableName};
+use super::table::{Column, Row, TableName};
 
 /// The id of the stream that every table has.
 const DEFAULT_STREAM: &str = "_default";
@@ -47,6 +47,15 @@ pub(crate) struct Stream {
 pub(crate) struct Writes {
     pub(crate) streams: HashMap<String, Stream>,
     pub(crate) changes: HashMap<TableName, Changes>,
+    /// The columns that appends know of tables, which follow the tables with a lag.
+    known: HashMap<TableName, Known>,
+}
+
+/// The columns that appends know of a table.
+struct Known {
+    columns: Vec<Column>,
+    /// Since when there are other ones.
+    stale_since_ms: Option<u64>,
 }
 
 impl Writes {
@@ -54,6 +63,30 @@ impl Writes {
     pub(crate) fn forget_table(&mut self, table: &TableName) {
         self.streams.retain(|_, stream| stream.table != *table);
         self.changes.remove(table);
+        self.known.remove(table);
+    }
+
+    /// The columns that appends to a table know now. Newer ones are known a while after the first append
+    /// that could have seen them.
+    pub(crate) fn known_columns(
+        &mut self,
+        table: &TableName,
+        columns: &[Column],
+        lag_ms: u64,
+        now_ms: u64,
+    ) -> Vec<Column> {
+        let known = self.known.entry(table.clone()).or_insert_with(|| Known {
+            columns: columns.to_vec(),
+            stale_since_ms: None,
+        });
+        if known.columns != columns {
+            let since_ms = *known.stale_since_ms.get_or_insert(now_ms);
+            if since_ms + lag_ms <= now_ms {
+                known.columns = columns.to_vec();
+                known.stale_since_ms = None;
+            }
+        }
+        known.columns.clone()
     }
 
     /// Says that the rows of a table are no longer where they were.

@@ -135,8 +135,8 @@ fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultE
     }))
 }
 
-/// Reasons that BigQuery gives, and two names for texts that clients have to read.
-const REASONS: [&str; 18] = [
+/// Reasons that BigQuery gives, and names for texts that clients have to read.
+const REASONS: [&str; 19] = [
     "backendError",
     "internalError",
     "badGateway",
@@ -155,6 +155,7 @@ const REASONS: [&str; 18] = [
     "resourcesExceeded",
     "serialize",
     "concurrentUpdate",
+    "eucHeader",
 ];
 
 fn known_reason(name: &str) -> Result<&'static str, FaultError> {

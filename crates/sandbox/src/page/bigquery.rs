@@ -22,10 +22,9 @@ const COLUMNS_SHOWN: usize = 12;
 const TEXT_SHOWN: usize = 60;
 
 /// Curves and figures of the tables that records came for, the busiest first.
-pub(super) fn figures(html: &mut String, status: &Status, bigquery: &BigQuery) {
-    let mut busy: Vec<(String, usize, &TableCounters)> = bigquery
-        .tables()
-        .into_iter()
+pub(super) fn figures(html: &mut String, status: &Status, tables: &[TableView]) {
+    let mut busy: Vec<(String, usize, &TableCounters)> = tables
+        .iter()
         .filter_map(|table| {
             let name = format!("bigquery/{}.{}", table.dataset, table.table);
             let counters = status.activity.tables.get(&name)?;
@@ -39,9 +38,8 @@ pub(super) fn figures(html: &mut String, status: &Status, bigquery: &BigQuery) {
 }
 
 /// The lists of tables and jobs, and the first rows.
-pub(super) fn cards(html: &mut String, bigquery: &BigQuery) {
-    let tables = bigquery.tables();
-    tables_card(html, &tables);
+pub(super) fn cards(html: &mut String, tables: &[TableView], bigquery: &BigQuery) {
+    tables_card(html, tables);
     jobs_card(html, &bigquery.jobs());
     for table in tables
         .iter()

@@ -50,28 +50,20 @@ pub struct PendoAccess {
     pub integration_key: String,
 }
 
+/// How a client reaches BigQuery or its stand-in.
+#[derive(Clone, Debug)]
+pub struct BigQueryAccess {
+    /// The setting `project`.
+    pub project: String,
+    /// The setting `endpoint`.
+    pub endpoint: String,
+    /// The setting `grpc_endpoint`.
+    pub grpc_endpoint: String,
+}
+
 /// Writes `tap-redshift.json` and `target-pendo.json` into a folder, readable for their owner only.
 pub(crate) fn write(folder: &Path, connection: &Connection, pendo: &PendoAccess) -> Result<()> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot create folder `{}`", folder.display()))?;
-    let Connection {
-        host,
-        port,
-        dbname,
-        user,
-        password,
-        schema,
-    } = connection;
-    let tap = json!({
-        "host": host,
-        "port": port,
-        "dbname": dbname,
-        "user": user,
-        "password": password,
-        "sslmode": "disable",
-        "schema": schema,
-        "start_date": START_DATE,
-    });
+    let tap = tap_config(connection);
     let stream = |kind: Kind, columns: &[&str]| {
         let fields: Map<String, Value> = columns
             .iter()
@@ -87,8 +79,56 @@ pub(crate) fn write(folder: &Path, connection: &Connection, pendo: &PendoAccess)
             "visitor": stream(Kind::Visitor, &VISITOR_FIELDS),
         },
     });
+    create_folder(folder)?;
     write_private(&folder.join("tap-redshift.json"), &tap)?;
     write_private(&folder.join("target-pendo.json"), &target)
+}
+
+/// Writes `tap-redshift.json` and `target-bigquery.json` into a folder, readable for their owner only.
+pub(crate) fn write_chat(
+    folder: &Path,
+    connection: &Connection,
+    bigquery: &BigQueryAccess,
+) -> Result<()> {
+    let mut tap = tap_config(connection);
+    // Older than any message, and more than the lateness of the rows that commit late.
+    tap["start_date"] = json!("2015-01-01T00:00:00Z");
+    tap["lookback_seconds"] = json!(600);
+    let target = json!({
+        "project": bigquery.project,
+        "endpoint": bigquery.endpoint,
+        "grpc_endpoint": bigquery.grpc_endpoint,
+        "dataset": "chat",
+    });
+    create_folder(folder)?;
+    write_private(&folder.join("tap-redshift.json"), &tap)?;
+    write_private(&folder.join("target-bigquery.json"), &target)
+}
+
+fn tap_config(connection: &Connection) -> Value {
+    let Connection {
+        host,
+        port,
+        dbname,
+        user,
+        password,
+        schema,
+    } = connection;
+    json!({
+        "host": host,
+        "port": port,
+        "dbname": dbname,
+        "user": user,
+        "password": password,
+        "sslmode": "disable",
+        "schema": schema,
+        "start_date": START_DATE,
+    })
+}
+
+fn create_folder(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder)
+        .with_context(|| format!("cannot create folder `{}`", folder.display()))
 }
 
 fn write_private(path: &Path, value: &Value) -> Result<()> {

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::server::World;
@@ -22,10 +22,11 @@ struct Change {
     rows: Option<u64>,
 }
 
-/// `GET /source` and `POST /source/change?rows=N`.
+/// `GET /source`, `GET /source/truth` and `POST /source/change?rows=N`.
 pub(crate) fn routes(world: Arc<World>) -> Router {
     Router::new()
         .route("/source", get(describe))
+        .route("/source/truth", get(truth))
         .route("/source/change", post(change))
         .with_state(world)
 }
@@ -41,7 +42,23 @@ async fn change(State(world): State<Arc<World>>, Query(change): Query<Change>) -
     let Some(source) = world.source.get() else {
         return no_source();
     };
-    match source.change(change.rows.unwrap_or(USUAL_ROWS)).await {
+    let rows = change.rows.unwrap_or(USUAL_ROWS);
+    if source.chat().is_some() {
+        return answer(source.change_chat(rows).await);
+    }
+    answer(source.change(rows).await)
+}
+
+async fn truth(State(world): State<Arc<World>>) -> Response {
+    match world.source.get() {
+        Some(source) if source.chat().is_some() => answer(source.chat_truth().await),
+        Some(_) => refuse("the truth is told of `--source-sample chat` alone"),
+        None => no_source(),
+    }
+}
+
+fn answer(done: anyhow::Result<impl Serialize>) -> Response {
+    match done {
         Ok(report) => Json(report).into_response(),
         Err(error) => {
             let message = format!("{error:#}");
@@ -55,6 +72,9 @@ async fn change(State(world): State<Arc<World>>, Query(change): Query<Change>) -
 }
 
 fn no_source() -> Response {
-    let message = "this sandbox was started without --source";
+    refuse("this sandbox was started without --source")
+}
+
+fn refuse(message: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(json!({"message": message}))).into_response()
 }

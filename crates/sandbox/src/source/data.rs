@@ -3,6 +3,7 @@
 //! part of the sandbox can name the ids without asking the database. Loading is not done here.
 
 mod account;
+mod chat;
 mod copy_row;
 mod other;
 mod random;
@@ -10,6 +11,11 @@ mod visitor;
 mod words;
 
 pub(crate) use account::{ACCOUNT_COLUMNS, write_account};
+pub use chat::ChatPlan;
+pub(crate) use chat::{
+    CONTACT_COLUMNS, FLOW_COLUMNS, ID_GAP, MESSAGE_COLUMNS, ORGANIZATION_COLUMNS, write_contact,
+    write_flow, write_message, write_organization,
+};
 pub(crate) use copy_row::CopyRow;
 pub(crate) use other::{
     AUDIT_EVENT_COLUMNS, INVOICE_COLUMNS, invoices_of, write_audit_event, write_invoice,

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio_postgres::Client;
 
+use crate::source::chat;
 use crate::source::data::{
     ACCOUNT_COLUMNS, AUDIT_EVENT_COLUMNS, CopyRow, DataPlan, INVOICE_COLUMNS, Kind,
     VISITOR_COLUMNS, invoices_of, write_account, write_audit_event, write_invoice, write_visitor,
@@ -119,11 +120,12 @@ pub(crate) async fn drop_own_schema(client: &Client, schema: &str) -> Result<()>
     if row.get::<_, Option<&str>>(0) != Some(SCHEMA_MARK) {
         bail!("schema `{schema}` exists already and was not made by antiphon-sandbox");
     }
+    let relations = [RELATIONS, chat::RELATIONS].concat();
     let foreign = client
         .query(
             "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = $1 AND c.relkind NOT IN ('i', 't', 'c') AND NOT c.relname = ANY ($2)",
-            &[&schema, &RELATIONS.as_slice()],
+            &[&schema, &relations],
         )
         .await
         .context("cannot list the tables of the schema")?;

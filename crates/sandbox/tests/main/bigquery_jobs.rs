@@ -398,6 +398,10 @@ async fn faults_answer_as_google_does() {
         send("expire").await.json()["error"]["status"],
         "UNAUTHENTICATED"
     );
+    let euc = send("error:status=400,reason=eucHeader").await.json();
+    assert_eq!(euc["error"]["message"], "invalid euc header");
+    let missing = send("error:status=404,reason=notFound").await;
+    assert_eq!(missing.json()["error"]["status"], "NOT_FOUND");
     assert!(send("error:status=502").await.text().starts_with("<html>"));
 }
 

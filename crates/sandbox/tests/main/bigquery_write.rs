@@ -502,6 +502,39 @@ async fn a_new_column_is_an_extra_field_until_the_connection_knows_it() {
 }
 
 #[tokio::test]
+async fn another_connection_knows_a_new_column_no_sooner() {
+    let (trial, mut client) = with(|options| options.schema_lag_seconds = 60).await;
+    let mut wider = people();
+    wider.fields.push(field("age", 3, OPTIONAL, STRING));
+    let narrow = || vec![request(DEFAULT, Some(people()), None, vec![person(1, "a")])];
+    client.append(narrow()).await;
+    let alter = json!({"query": "ALTER TABLE d.t ADD COLUMN age STRING", "useLegacySql": false});
+    assert_eq!(trial.bigquery("POST", "/queries", &alter).await.status, 200);
+    let wide = || {
+        let row = change(2, "b", "young", "");
+        vec![request(DEFAULT, Some(wider.clone()), None, vec![row])]
+    };
+    let early = client.append(wide()).await;
+    assert_eq!(early[0].as_ref().unwrap().result(), Err((3, 7)));
+    trial.sandbox.bigquery().advance(60);
+    let late = client.append(wide()).await;
+    assert_eq!(late[0].as_ref().unwrap().result(), Ok(None));
+    assert_eq!(
+        rows(&trial)[1],
+        json!({"id": 2, "name": "b", "age": "young"})
+    );
+    let drop = json!({"query": "ALTER TABLE d.t DROP COLUMN name", "useLegacySql": false});
+    assert_eq!(trial.bigquery("POST", "/queries", &drop).await.status, 200);
+    // For a while the values of a dropped column are taken and dropped.
+    let dropped = client.append(wide()).await;
+    assert_eq!(dropped[0].as_ref().unwrap().result(), Ok(None));
+    assert_eq!(rows(&trial)[2], json!({"id": 2, "age": "young"}));
+    trial.sandbox.bigquery().advance(60);
+    let refused = client.append(wide()).await;
+    assert_eq!(refused[0].as_ref().unwrap().result(), Err((3, 7)));
+}
+
+#[tokio::test]
 async fn changes_are_laid_over_the_table_by_key_and_number() {
     let (trial, mut client) = with(|_| {}).await;
     let first = vec![
@@ -554,6 +587,12 @@ async fn changes_are_laid_over_the_table_by_key_and_number() {
         {"name": "id", "type": "INTEGER"}, {"name": "name", "type": "STRING"}]}}),
         )
         .unwrap();
+    let delete = json!({"query": "DELETE FROM d.t WHERE TRUE", "useLegacySql": false});
+    let refused = trial.bigquery("POST", "/queries", &delete).await;
+    assert!(refused.status == 400 && refused.text().contains("change data capture"));
+    trial.sandbox.bigquery().advance(1801);
+    let allowed = trial.bigquery("POST", "/queries", &delete).await;
+    assert_eq!(allowed.status, 200, "{}", allowed.text());
     let other = "projects/p/datasets/d/tables/u/_default";
     let keyless = client
         .append(vec![request(other, Some(changes()), None, Vec::new())])

@@ -8,6 +8,7 @@
 mod aggregation;
 mod bigquery;
 mod bigquery_jobs;
+mod bigquery_sql;
 mod bigquery_wire;
 mod bigquery_write;
 mod control;

@@ -209,3 +209,76 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of_job(reason: &str, message: &str) -> Refused {
+        Refused::of_job(&json!({"reason": reason, "message": message}))
+    }
+
+    #[test]
+    fn what_passes_and_what_does_not_is_told_apart() {
+        assert!(of_job("backendError", "").is_transient());
+        assert!(of_job("rateLimitExceeded", "").is_throttle());
+        assert!(
+            of_job(
+                "invalidQuery",
+                "Exceeded rate limits: too many table update operations"
+            )
+            .is_throttle()
+        );
+        assert!(of_job("quotaExceeded", "").is_quota());
+        assert!(
+            of_job(
+                "invalidQuery",
+                "Could not serialize access to table p:d.t due to concurrent update"
+            )
+            .is_conflict()
+        );
+        let conflict = of_job("jobInternalError", "Retrying the job may solve the problem");
+        assert!(conflict.is_conflict());
+        for reason in [
+            "invalid",
+            "invalidQuery",
+            "accessDenied",
+            "notFound",
+            "billingNotEnabled",
+        ] {
+            let refused = of_job(reason, "no");
+            assert!(!refused.is_transient() && !refused.is_throttle() && !refused.is_conflict());
+        }
+    }
+
+    #[test]
+    fn the_kind_of_an_error_says_what_happens_next() {
+        let kind = |reason: &str| of_job(reason, "").error("it").kind();
+        assert_eq!(kind("quotaExceeded"), ErrorKind::RateLimited);
+        assert_eq!(kind("backendError"), ErrorKind::Transient);
+        assert_eq!(kind("accessDenied"), ErrorKind::Rejected);
+        assert_eq!(kind("invalid"), ErrorKind::Rejected);
+    }
+
+    #[test]
+    fn names_stay_in_the_words_and_values_do_not() {
+        let words = of_job(
+            "invalid",
+            "Error in `p.d.my_table`: field org_id: Could not convert value \"ana@example.org\" of 'secret words'",
+        );
+        assert!(words.message.contains("my_table"), "{}", words.message);
+        assert!(!words.message.contains("ana@example"), "{}", words.message);
+        assert!(!words.message.contains("secret words"), "{}", words.message);
+        let permission = of_job(
+            "accessDenied",
+            "Access Denied: Dataset p:d: Permission bigquery.tables.create denied on dataset p:d (or it may not exist).",
+        );
+        assert!(
+            permission.message.contains("bigquery.tables.create"),
+            "{}",
+            permission.message
+        );
+    }
+}

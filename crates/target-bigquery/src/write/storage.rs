@@ -1,6 +1,7 @@
 //! The method `storage_write`: rows as protobuf. Rows with a key go as changes through the table's
 //! default stream, where a number says which of two is newer, so that sending one twice does no harm.
-//! Rows without go through a pending stream for each batch, whose commit makes them visible all at once.
+//! Rows without go through a pending stream for each batch, whose commit makes them visible all at once;
+//! versions of rows that are deduplicated later go through the default stream too, at least once.
 //!
 //! | killed | at the destination | the next run |
 //! | --- | --- | --- |
@@ -98,7 +99,7 @@ pub(super) async fn write(
         table: ready.place.table.clone(),
     };
     let described = Bytes::from(descriptor(&ready.columns, &extra_kinds(shape)));
-    let appended = if shape.sends_changes() {
+    let appended = if shape.uses_default_stream() {
         storage
             .append_default(&path, &described, &encoded.rows)
             .await?
@@ -317,6 +318,8 @@ pub(super) fn preview(inner: &Inner, shape: &Shape, batch: &Batch, part: &Part) 
     let encoded = encode(batch, &few, &recipe(inner, shape, &ready, batch));
     let stream = if shape.sends_changes() {
         "the default stream, as changes"
+    } else if shape.uses_default_stream() {
+        "the default stream"
     } else {
         "a pending stream, committed at its end"
     };

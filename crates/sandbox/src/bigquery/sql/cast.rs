@@ -130,7 +130,8 @@ pub(super) fn float(value: &Value) -> f64 {
 fn float_to_int(number: f64) -> Result<Value> {
     let rounded = number.round();
     // 2^63 itself is a float, and too large.
-    if rounded >= -9_223_372_036_854_775_808.0 && rounded < 9_223_372_036_854_775_808.0 {
+    let whole = -9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0;
+    if whole.contains(&rounded) {
         return Ok(Value::Int64(rounded as i64));
     }
     Err(invalid(format!(

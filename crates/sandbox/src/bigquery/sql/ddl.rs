@@ -16,13 +16,15 @@ use super::parse::Parsed;
 use super::query::Output;
 use super::schema::{check_column_name, check_not_enforced, column_of, column_of_definition};
 use super::scope::same_name;
-use super::{Context, Outcome, Tables};
+use super::{Context, Outcome, Tables, milliseconds};
 use crate::bigquery::table::{Column, Mode, Row, Table, TableName, Type};
 
 /// What a statement does to the table of a name.
 enum Effect {
     Nothing,
     Put(Box<Table>),
+    /// Gives a table that stays the same one another form.
+    Alter(Box<Table>),
     Remove,
     /// Gives the table another name.
     Rename(TableName),
@@ -59,11 +61,25 @@ pub(super) fn run(parsed: &Parsed, tables: &mut dyn Tables, context: &Context) -
         }
         _ => return Err(unsupported("this statement")),
     };
-    outcome.affected_table = Some(name.clone());
+    outcome.affected_tables = vec![name.clone()];
+    outcome.ddl_operation = Some(match &effect {
+        Effect::Nothing => "SKIP",
+        Effect::Put(_) if tables.get(&name).is_some() => "REPLACE",
+        Effect::Put(_) => "CREATE",
+        Effect::Alter(_) | Effect::Rename(_) => "ALTER",
+        Effect::Remove => "DROP",
+    });
     if !context.dry_run {
         match effect {
             Effect::Nothing => {}
             Effect::Put(table) => tables.put(&name, *table),
+            Effect::Alter(mut new) => {
+                new.record.revision += 1;
+                new.record.modified_ms = milliseconds(context);
+                if let Some(table) = tables.get_mut(&name) {
+                    *table = *new;
+                }
+            }
             Effect::Remove => drop(tables.remove(&name)),
             Effect::Rename(new) => {
                 if let Some(table) = tables.remove(&name) {
@@ -373,7 +389,7 @@ fn alter_table(binder: &Binder<'_>, alter: &ast::AlterTable) -> Result<(TableNam
     for operation in &alter.operations {
         alter_one(&mut table, operation)?;
     }
-    Ok((name, Effect::Put(Box::new(table))))
+    Ok((name, Effect::Alter(Box::new(table))))
 }
 
 fn alter_one(table: &mut Table, operation: &AlterTableOperation) -> Result<()> {

@@ -232,10 +232,6 @@ impl Decimal {
         self.round(0).text().parse().ok()
     }
 
-    pub(super) fn to_f64(&self) -> f64 {
-        self.text().parse().unwrap_or(f64::NAN)
-    }
-
     fn digits_at(&self, scale: usize) -> Vec<u8> {
         let mut digits = self.digits.clone();
         digits.extend(std::iter::repeat_n(0, scale - self.scale));

@@ -59,6 +59,6 @@ pub(super) fn invalid(message: impl Into<String>) -> SqlError {
 }
 
 pub(super) fn unsupported(what: impl AsRef<str>) -> SqlError {
-    let message = format!("the stand-in does not run {}", what.as_ref());
+    let message = format!("the sandbox does not simulate {}", what.as_ref());
     SqlError::new(SqlErrorKind::Unsupported, message)
 }

@@ -2,9 +2,11 @@
 
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
-use super::bind::{Binder, compare};
+use super::bind::Binder;
+use super::coerce::compare;
+use super::compare::Comparison;
 use super::error::{Result, SqlError, SqlErrorKind, invalid, unsupported};
-use super::expr::{Comparison, Expr, Place};
+use super::expr::{Expr, Place};
 use super::kind::Kind;
 use super::matching::Matcher;
 use super::query::BoundQuery;
@@ -414,7 +416,7 @@ impl Binder<'_> {
             [project, dataset, table] => (project, dataset, table),
             [dataset, table] => (&context.default_project, dataset, table),
             [table] => match &context.default_dataset {
-                Some(dataset) => (&context.default_project, dataset, table),
+                Some((project, dataset)) => (project, dataset, table),
                 None => {
                     return Err(invalid(format!(
                         "Table \"{table}\" must be qualified with a dataset (e.g. dataset.table)."

@@ -149,7 +149,7 @@ pub(super) fn text_of(value: &Value, kind: &Kind) -> Result<String> {
         Value::Numeric(_) => return Err(unsupported("TO_JSON_STRING of NUMERIC")),
         Value::String(text) if text.chars().all(is_plain) => quoted(text),
         Value::String(_) => return Err(unsupported("TO_JSON_STRING of such characters")),
-        Value::Bytes(bytes) => quoted(&super::text::base64(bytes)),
+        Value::Bytes(bytes) => quoted(&crate::bigquery::base64::encode(bytes)),
         Value::Timestamp(micros) => format!("\"{}Z\"", date_time_text(*micros, 'T')),
         Value::Date(days) => format!("\"{}\"", date_text(i64::from(*days))),
         Value::Time(micros) => format!("\"{}\"", time_text(*micros)),

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use super::bind::Binder;
 use super::calendar::{DAY, HOUR, Part, truncate};
+use super::compare::Comparison;
 use super::compare::order;
-use super::expr::{Comparison, Expr, Place};
+use super::expr::{Expr, Place};
+use crate::bigquery::encode::logical_bytes;
 use crate::bigquery::table::{Column, Partitioning, Table, TableName, TimeUnit, Type};
 use crate::bigquery::value::Value;
 
@@ -83,7 +85,7 @@ impl Binder<'_> {
                 .filter(|row| may_hold(table, &row.values, &scan.bounds));
             let rows = rows.map(|row| {
                 let sizes = columns.iter().map(|column| match row.values.get(*column) {
-                    Some(value) => size(value),
+                    Some(value) => logical_bytes(value),
                     None => 0,
                 });
                 sizes.sum::<u64>()
@@ -173,24 +175,6 @@ fn partition(value: &Value, unit: TimeUnit) -> Value {
             super::cast::date(micros.div_euclid(DAY))
         }),
         other => other.clone(),
-    }
-}
-
-/// The logical bytes of a value, as the service counts them.
-pub(crate) fn size(value: &Value) -> u64 {
-    match value {
-        Value::Null => 0,
-        Value::Bool(_) => 1,
-        Value::Int64(_)
-        | Value::Float64(_)
-        | Value::Timestamp(_)
-        | Value::Date(_)
-        | Value::Time(_)
-        | Value::DateTime(_) => 8,
-        Value::Numeric(_) => 16,
-        Value::String(text) | Value::Json(text) => 2 + text.len() as u64,
-        Value::Bytes(bytes) => 2 + bytes.len() as u64,
-        Value::Array(values) | Value::Struct(values) => values.iter().map(size).sum(),
     }
 }
 

@@ -41,7 +41,7 @@ impl Tables for Shelf {
 fn context() -> Context {
     Context {
         default_project: "p".to_owned(),
-        default_dataset: Some("d".to_owned()),
+        default_dataset: Some(("p".to_owned(), "d".to_owned())),
         // 2026-01-02 03:04:05.678901
         now_micros: 1_767_323_045_678_901,
         ..Context::default()

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::error::{Result, invalid};
+use crate::bigquery::base64;
 use crate::bigquery::value::Value;
 
 type Values<'v> = [Cow<'v, Value>];
@@ -279,28 +280,9 @@ pub(super) fn to_hex(values: &Values<'_>) -> Result<Value> {
 
 pub(super) fn to_base64(values: &Values<'_>) -> Result<Value> {
     match values[0].as_ref() {
-        Value::Bytes(bytes) => Ok(Value::String(base64(bytes))),
+        Value::Bytes(bytes) => Ok(Value::String(base64::encode(bytes))),
         _ => Ok(Value::Null),
     }
-}
-
-/// Base64 with padding.
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(chunk.get(place).copied().unwrap_or(0));
-        let group = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = LETTERS[(group >> (18 - 6 * place) & 63) as usize];
-            text.push(if place > chunk.len() {
-                '='
-            } else {
-                char::from(letter)
-            });
-        }
-    }
-    text
 }
 
 pub(super) fn array_length(values: &Values<'_>) -> Result<Value> {

@@ -16,6 +16,7 @@ use crate::bigquery::BigQuery;
 use crate::bigquery::access::Resource;
 use crate::bigquery::store::Store;
 use crate::bigquery::table::{Column, Row, Table, TableName};
+use crate::bigquery::value::Value;
 
 /// How many bad rows an answer names.
 const ERRORS_SHOWN: usize = 1000;
@@ -31,17 +32,10 @@ pub(crate) struct Connection {
     descriptor: Option<Descriptor>,
     /// The plan with the columns that it was made for.
     plan: Option<(RowPlan, Vec<Column>)>,
-    /// The columns that the connection knows, and the newer ones that it does not know yet.
-    known: Option<Known>,
+    /// The columns that the connection was last told of.
+    columns: Option<Vec<Column>>,
     /// Whether its rows say what they change.
     has_changes: Option<bool>,
-}
-
-struct Known {
-    table: TableName,
-    columns: Vec<Column>,
-    /// Since when there are other ones.
-    stale_since_ms: Option<u64>,
 }
 
 /// How a request ends: with an answer, or with the end of the call.
@@ -119,7 +113,7 @@ impl Connection {
         }
         name.clone_into(&mut self.stream);
         self.plan = None;
-        self.known = None;
+        self.columns = None;
         Ok(())
     }
 
@@ -158,7 +152,10 @@ impl Connection {
             self.plan = None;
         }
         let lag_ms = bigquery.options.schema_lag_seconds * 1000;
-        let columns = self.columns(&name, table, lag_ms, now_ms, response);
+        let present = table.columns.clone();
+        let columns = store.writes.known_columns(&name, &present, lag_ms, now_ms);
+        self.learn(&columns, response);
+        let table = store.table(&name).map_err(WriteError::from)?;
         let keys = key_places(table);
         let plan = self.plan(&name, columns, bigquery)?;
         let has_changes = plan.has_changes;
@@ -175,8 +172,24 @@ impl Connection {
             .into());
         }
         self.has_changes = Some(has_changes);
+        if bigquery.options.drain {
+            let count = rows.serialized_rows.len();
+            let offset = store.writes.streams.get_mut(&self.stream).map(|stream| {
+                let offset = stream.row_count;
+                stream.row_count += i64::try_from(count).unwrap_or(i64::MAX);
+                offset
+            });
+            drop(store);
+            bigquery.tally(&name, count, 0, bytes);
+            return Ok(offset);
+        }
         let plan = self.plan.as_ref().map(|(plan, _)| plan);
-        let decoded = decode(plan, &rows, &keys)?;
+        let mut decoded = decode(plan, &rows, &keys)?;
+        if let Some((_, planned)) = &self.plan
+            && *planned != present
+        {
+            realign(&mut decoded, planned, &present);
+        }
         let count = decoded.len();
         let offset = if has_changes {
             change(&mut store, &name, &keys, decoded, now_ms)?;
@@ -189,29 +202,15 @@ impl Connection {
         Ok(offset)
     }
 
-    /// The columns that rows are held against: those that the connection knows.
-    fn columns(
-        &mut self,
-        name: &TableName,
-        table: &Table,
-        lag_ms: u64,
-        now_ms: u64,
-        response: &mut AppendRowsResponse,
-    ) -> Vec<Column> {
-        let known = self.known.get_or_insert_with(|| Known {
-            table: name.clone(),
-            columns: table.columns.clone(),
-            stale_since_ms: None,
-        });
-        if known.table == *name && known.columns != table.columns {
-            let since_ms = *known.stale_since_ms.get_or_insert(now_ms);
-            if since_ms + lag_ms <= now_ms {
-                known.columns.clone_from(&table.columns);
-                known.stale_since_ms = None;
-                response.updated_schema = Some(service::table_schema(&table.columns));
-            }
+    /// Tells the client of columns that it was not told of before.
+    fn learn(&mut self, columns: &[Column], response: &mut AppendRowsResponse) {
+        let is_news = self.columns.as_ref().is_some_and(|told| told != columns);
+        if is_news {
+            response.updated_schema = Some(service::table_schema(columns));
         }
-        known.columns.clone()
+        if is_news || self.columns.is_none() {
+            self.columns = Some(columns.to_vec());
+        }
     }
 
     fn plan(
@@ -361,6 +360,26 @@ fn decode(
         Ok(decoded)
     } else {
         Err(Failure::Rows(errors))
+    }
+}
+
+/// Puts values where the table has their columns by now; those of a dropped column are dropped.
+fn realign(rows: &mut [DecodedRow], planned: &[Column], present: &[Column]) {
+    let places: Vec<Option<usize>> = present
+        .iter()
+        .map(|column| {
+            planned
+                .iter()
+                .position(|known| known.name.eq_ignore_ascii_case(&column.name))
+        })
+        .collect();
+    for row in rows {
+        let value = |place: &Option<usize>| {
+            place
+                .and_then(|place| row.values.get(place).cloned())
+                .unwrap_or(Value::Null)
+        };
+        row.values = places.iter().map(value).collect();
     }
 }
 

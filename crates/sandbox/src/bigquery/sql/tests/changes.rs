@@ -34,7 +34,7 @@ fn merge_updates_inserts_and_deletes() {
         (1, 1, 1)
     );
     assert_eq!(outcome.statement_kind, "MERGE");
-    assert_eq!(outcome.affected_table, Some(TableName::new("p", "d", "t")));
+    assert_eq!(outcome.affected_tables, [TableName::new("p", "d", "t")]);
     assert_eq!(shelf.rows(ALL), ["1|uno|1.56", "3|three|3", "4|cuatro|4"]);
 }
 
@@ -272,4 +272,108 @@ fn a_dry_run_changes_nothing() {
     let outcome = run("SELECT name FROM d.t", &mut shelf, &dry).unwrap();
     assert_eq!((outcome.columns.len(), outcome.rows.len()), (1, 0));
     assert_eq!(shelf.rows("SELECT COUNT(*) FROM d.t"), ["3"]);
+}
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    /// A small number, or now and then NULL.
+    fn cell(&mut self) -> Option<i64> {
+        let number = self.roll(8);
+        (number > 0).then(|| number.cast_signed())
+    }
+}
+
+type Pair = (Option<i64>, Option<i64>);
+
+fn literal(rows: &[Pair]) -> String {
+    let cell = |cell: Option<i64>| cell.map_or("NULL".to_owned(), |number| number.to_string());
+    let rows: Vec<String> = rows
+        .iter()
+        .map(|(key, value)| format!("({}, {})", cell(*key), cell(*value)))
+        .collect();
+    rows.join(", ")
+}
+
+/// What a MERGE by `T.k = S.k AND S.v > 2` leaves, by comparing each row with each; none for its error.
+fn naive(target: &[Pair], source: &[Pair]) -> Option<Vec<Pair>> {
+    let matches = |t: &Pair, s: &Pair| t.0.is_some() && t.0 == s.0 && s.1.is_some_and(|v| v > 2);
+    let mut result = Vec::new();
+    for row in target {
+        let found: Vec<_> = source.iter().filter(|other| matches(row, other)).collect();
+        // A row of the source with 7 deletes, one with a greater value than the target's changes it.
+        let acting: Vec<_> = found
+            .iter()
+            .filter(|other| {
+                other.1 == Some(7) || matches!((other.1, row.1), (Some(s), Some(t)) if s > t)
+            })
+            .collect();
+        match acting.as_slice() {
+            [] => result.push(*row),
+            [other] if other.1 == Some(7) => {}
+            [other] => result.push((row.0, other.1)),
+            _ => return None,
+        }
+    }
+    let lonely = source
+        .iter()
+        .filter(|s| !target.iter().any(|t| matches(t, s)) && s.1.is_some());
+    result.extend(lonely);
+    result.sort_unstable();
+    Some(result)
+}
+
+#[test]
+fn merge_does_what_comparing_each_row_with_each_does() {
+    let mut dice = Dice(7);
+    let (mut done, mut refused) = (0, 0);
+    for _ in 0..300 {
+        let mut some = || -> Vec<Pair> {
+            let count = 1 + dice.roll(5);
+            (0..count).map(|_| (dice.cell(), dice.cell())).collect()
+        };
+        let (target, source) = (some(), some());
+        let mut shelf = Shelf::with(&format!(
+            "CREATE TABLE d.t (k INT64, v INT64); CREATE TABLE d.s (k INT64, v INT64);
+             INSERT d.t VALUES {}; INSERT d.s VALUES {}",
+            literal(&target),
+            literal(&source)
+        ));
+        let outcome = shelf.try_run(
+            "MERGE d.t T USING d.s S ON T.k = S.k AND S.v > 2
+             WHEN MATCHED AND S.v = 7 THEN DELETE
+             WHEN MATCHED AND S.v > T.v THEN UPDATE SET v = S.v
+             WHEN NOT MATCHED AND S.v IS NOT NULL THEN INSERT (k, v) VALUES (S.k, S.v)",
+        );
+        match naive(&target, &source) {
+            None => {
+                assert!(outcome.is_err(), "{target:?} {source:?}");
+                refused += 1;
+            }
+            Some(expected) => {
+                assert!(outcome.is_ok(), "{target:?} {source:?} {outcome:?}");
+                let cell = |cell: Option<i64>| cell.map_or("NULL".to_owned(), |n| n.to_string());
+                let expected: Vec<String> = expected
+                    .iter()
+                    .map(|(k, v)| format!("{}|{}", cell(*k), cell(*v)))
+                    .collect();
+                assert_eq!(
+                    shelf.rows("SELECT k, v FROM d.t ORDER BY k, v"),
+                    expected,
+                    "{target:?} {source:?}"
+                );
+                done += 1;
+            }
+        }
+    }
+    assert!(done > 100 && refused > 5, "{done} {refused}");
 }
