@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use singer_core::{Error, Kind as ErrorKind, Result};
-use singer_net::{Answer, Attempt, Client, Request, Retry, StatusCode};
+use singer_net::{Answer, Attempt, Backoff, Client, Request, Retry, StatusCode, backoff};
 use singer_runtime::context::Context;
 
 use crate::auth::Tokens;
@@ -99,13 +99,20 @@ impl Api {
 
     /// Sends a request and returns the body of a success as JSON.
     async fn json(&self, what: &str, request: Request) -> Result<Value, Fault> {
-        let answer = self.call(what, request).await?;
-        answer.json().ok_or_else(|| {
-            Fault::Other(
-                Error::protocol(format!("{what}: the answer is no JSON"))
-                    .with_source(answer.cause(&[])),
-            )
-        })
+        let mut tried = 0;
+        loop {
+            let answer = self.call(what, request.clone()).await?;
+            if let Some(json) = answer.json() {
+                return Ok(json);
+            }
+            tried += 1;
+            if tried >= self.attempts {
+                let error = Error::transient(format!("{what}: the answer is no JSON"));
+                return Err(Fault::Other(error.with_source(answer.cause(&[]))));
+            }
+            // An answer that got lost on its way: what was done shows when it is asked for again.
+            tokio::time::sleep(Backoff::default().wait(tried, None, backoff::chance())).await;
+        }
     }
 
     /// Sends a request until there is an answer of success, a refusal, or patience ends.
@@ -229,7 +236,12 @@ impl Api {
             return Attempt::Retry { error, after };
         }
         let tried = broken.fetch_add(1, Ordering::Relaxed) + 1;
-        if tried >= self.attempts && error.kind() == ErrorKind::Transient {
+        // A service that refuses each new token refuses the credentials.
+        let most = match error.kind() {
+            ErrorKind::Auth => self.attempts.min(3),
+            _ => self.attempts,
+        };
+        if tried >= most && matches!(error.kind(), ErrorKind::Transient | ErrorKind::Auth) {
             return Attempt::Fail(match tried {
                 1 => error,
                 _ => error.with_hint(format!(

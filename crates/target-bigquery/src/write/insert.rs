@@ -74,7 +74,8 @@ fn requests(
     let mut requests = vec![Request::default()];
     for place in &part.rows {
         let record = batch.record(*place as usize);
-        let id = format!("{}{}", stamp.prefix, record.line());
+        let mut id = String::new();
+        stamp.write_id(&mut id, *place);
         let extras = line.values(&record, &stamp, &id);
         let mut json = Vec::new();
         if let Err(error) = ndjson(&record, &ready.columns, &extras, &options, &mut json) {

@@ -165,7 +165,11 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
 pub(super) fn stamp(inner: &Inner, batch: &Batch) -> Stamp {
     Stamp {
         at: inner.warehouse.context.now().timestamp_micros(),
-        prefix: format!("{}-{}-", inner.warehouse.context.run_id(), batch.number()),
+        prefix: format!(
+            "{}-{:012}-",
+            inner.warehouse.context.run_id(),
+            batch.number()
+        ),
     }
 }
 

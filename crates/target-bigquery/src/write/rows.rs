@@ -32,6 +32,17 @@ pub(crate) struct Stamp {
     pub(crate) prefix: String,
 }
 
+impl Stamp {
+    /// Writes the id of a row by its place in the batch. Ids grow in the order of the input, also as
+    /// texts: of two versions of a row the later one has the greater id.
+    pub(crate) fn write_id(&self, id: &mut String, place: u32) {
+        use std::fmt::Write as _;
+        id.clear();
+        id.push_str(&self.prefix);
+        write!(id, "{place:07}").expect("a string takes every write");
+    }
+}
+
 /// Which values a row gets besides its columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Line {
@@ -197,9 +208,7 @@ pub(super) fn file(batch: &Batch, part: &Part, recipe: &Recipe) -> Result<File> 
             continue;
         }
         if recipe.line.has_ids() {
-            id.clear();
-            id.push_str(&recipe.stamp.prefix);
-            push_number(&mut id, record.line());
+            recipe.stamp.write_id(&mut id, *row);
         }
         let mut extras = recipe.line.values(&record, &recipe.stamp, &id);
         let start = block.len();

@@ -228,10 +228,8 @@ fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
             encoded.refused.push((*row, error));
             continue;
         }
-        id.clear();
         if recipe.line.has_ids() {
-            id.push_str(&recipe.stamp.prefix);
-            id.push_str(&record.line().to_string());
+            recipe.stamp.write_id(&mut id, *row);
         }
         let named = recipe.line.values(&record, &recipe.stamp, &id);
         let mut extras: Vec<Extra<'_>> = named.into_iter().map(|(_, extra)| extra).collect();

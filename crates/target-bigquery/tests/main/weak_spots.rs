@@ -1,5 +1,5 @@
 //! What is known to go wrong in loaders of this kind, each a test by the number under which it is known:
-//! see the list in `tests/tenants.rs`, which has those that are the tap's.
+//! see the list in `tests/weak_spots.rs` of the workspace, which has those that are the tap's.
 
 use serde_json::{Value, json};
 
