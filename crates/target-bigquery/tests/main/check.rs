@@ -51,7 +51,8 @@ fn each_permission_that_is_missing_is_named_with_its_role() {
     ] {
         world.bigquery.deny(&[permission]);
         let ended = check();
-        ended.expect_code(1).expect_log(permission).expect_log(role);
+        assert_eq!(ended.code(), Some(1), "{permission}: {}", ended.stderr);
+        ended.expect_log(permission).expect_log(role);
     }
     // All of them at once, not one after the other.
     world
