@@ -273,7 +273,8 @@ fn a_token_that_ends_in_the_middle_is_replaced_by_a_new_one() {
 
 #[test]
 fn credentials_that_are_revoked_in_the_middle_end_the_run_with_a_true_state() {
-    for method in METHODS {
+    // A stream of the Storage Write API that is open already goes on.
+    for method in ["load", "streaming"] {
         let world = World::with(BigQuery::start_with(|options| {
             options.bigquery.job_polls = 0;
             options.bigquery.anonymous = false;
