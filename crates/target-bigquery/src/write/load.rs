@@ -18,7 +18,7 @@ use super::rows::{self, File, Line, Recipe, Stamp};
 use super::staging::{Loaded, Staging};
 use super::{Part, Written};
 use crate::journal::Entry;
-use crate::names::job_id_part;
+use crate::names::{job_id_part, same_column};
 use crate::shape::Shape;
 use crate::sql;
 use crate::stream::Inner;
@@ -30,13 +30,15 @@ const VAIN_FILES: u32 = 48;
 /// Rows that BigQuery may name one file after the other, before files are halved.
 const NAMED_ROUNDS: u32 = 4;
 
-/// Sends the rows of a part.
+/// Sends the rows of a part. The jobs of each round have names of their own: those of a round before are
+/// done, and its staging tables gone.
 pub(super) async fn write(
     inner: &Arc<Inner>,
     shape: &Shape,
     batch: &Arc<Batch>,
     part: &Part,
     ready: &Arc<Ready>,
+    round: u32,
 ) -> Result<Written> {
     let mut written = Written::default();
     let recipe = recipe(inner, shape, ready, batch);
@@ -62,6 +64,7 @@ pub(super) async fn write(
             ready,
             file: &file,
             batch_number: batch.number(),
+            round,
             number,
         };
         let loaded = sending.send().await?;
@@ -153,11 +156,7 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
         options: shape.options,
         compression: inner.warehouse.config.compression,
         bounded,
-        keys: if shape.merges() {
-            shape.key.clone()
-        } else {
-            Vec::new()
-        },
+        keys: shape.needed(),
         merges: shape.merges(),
     }
 }
@@ -165,7 +164,11 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
 pub(super) fn stamp(inner: &Inner, batch: &Batch) -> Stamp {
     Stamp {
         at: inner.warehouse.context.now().timestamp_micros(),
-        prefix: format!("{}-{}-", inner.warehouse.context.run_id(), batch.number()),
+        prefix: format!(
+            "{}-{:012x}-",
+            inner.warehouse.context.run_id(),
+            batch.number()
+        ),
     }
 }
 
@@ -183,6 +186,8 @@ struct Sending<'a> {
     ready: &'a Ready,
     file: &'a File,
     batch_number: u64,
+    /// How often the part was sent before.
+    round: u32,
     /// Which file of the batch's part it is.
     number: u32,
 }
@@ -195,7 +200,7 @@ impl Sending<'_> {
             &[
                 &self.inner.stream.name,
                 &self.batch_number.to_string(),
-                &self.number.to_string(),
+                &format!("{}.{}", self.round, self.number),
                 &self.file.hash,
             ],
         );
@@ -308,7 +313,9 @@ impl Sending<'_> {
         let order_by = self.shape.order_by.as_deref();
         let order_by = order_by.filter(|wanted| {
             staging.columns.iter().any(|column| {
-                column.name == *wanted && !self.shape.key_columns.contains(&column.name)
+                let keys = &self.shape.key_columns;
+                same_column(&column.name, wanted)
+                    && !keys.iter().any(|key| same_column(key, wanted))
             })
         });
         let has_deleted = staging
@@ -323,6 +330,11 @@ impl Sending<'_> {
             order_by,
             bounds: &self.file.bounds,
             deletes: has_deleted && self.shape.deletes_rows(),
+            versions: self.shape.on_delete.is_some()
+                && staging
+                    .columns
+                    .iter()
+                    .any(|column| column.name == sql::TABLE_VERSION),
         })
     }
 }
@@ -364,6 +376,7 @@ pub(super) fn preview(
         ready: &ready,
         file: &file,
         batch_number: batch.number(),
+        round: 0,
         number: 1,
     };
     let lines = String::from_utf8_lossy(&file.data);

@@ -5,5 +5,6 @@ mod conformance;
 mod kit;
 mod modes;
 mod replace;
+mod review;
 mod tenants;
 mod types;
