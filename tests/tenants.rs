@@ -126,9 +126,8 @@ impl Example {
 }
 
 /// By what the view tells which version is newer.
-fn order(row: &Value) -> [String; 3] {
-    ["updated_at", "_sdc_batched_at", "_sdc_row_id"]
-        .map(|column| row[column].as_str().unwrap_or_default().to_owned())
+fn order(row: &Value) -> [String; 2] {
+    ["updated_at", "_sdc_row_id"].map(|column| row[column].as_str().unwrap_or_default().to_owned())
 }
 
 /// BigQuery's JSON has integers as text.

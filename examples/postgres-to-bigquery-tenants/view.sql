@@ -11,5 +11,5 @@ FROM `ORG.messages`
 WHERE TRUE
 QUALIFY ROW_NUMBER() OVER (
   PARTITION BY inserted_at, id
-  ORDER BY updated_at DESC, _sdc_batched_at DESC, _sdc_row_id DESC
+  ORDER BY updated_at DESC, _sdc_row_id DESC
 ) = 1

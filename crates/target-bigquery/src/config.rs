@@ -298,6 +298,12 @@ impl Settings for Config {
         if !(1.0..=1e7).contains(&self.patience_seconds) {
             return Err(Error::config("`patience_seconds` must be at least 1"));
         }
+        if self.method == Method::StorageWrite && self.is_stand_in() && self.grpc_endpoint.is_none()
+        {
+            return Err(Error::config("`grpc_endpoint` is missing").with_hint(
+                "`endpoint` leads to a stand-in; without `grpc_endpoint` rows would go to BigQuery itself",
+            ));
+        }
         let mut streams = self.streams.iter();
         if self.general.dataset.is_none()
             && (self.streams.is_empty() || streams.any(|(_, stream)| stream.dataset.is_none()))
@@ -316,7 +322,7 @@ impl Config {
         Base::parse("endpoint", self.endpoint.as_deref().unwrap_or(ENDPOINT))
     }
 
-    /// Where the Storage Write API is: the given place, else beside a given REST endpoint nowhere.
+    /// Where the Storage Write API is.
     pub fn grpc_base(&self) -> Result<Base> {
         Base::parse(
             "grpc_endpoint",

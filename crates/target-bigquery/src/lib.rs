@@ -121,6 +121,10 @@ Examples:
             && self.writers().iter().all(|writer| !writer.has_failed());
         if is_whole {
             self.journals.finish()?;
+            let writers = self.writers().clone();
+            for writer in writers {
+                replace::clean(&writer).await;
+            }
         }
         Ok(())
     }

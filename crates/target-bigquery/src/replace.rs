@@ -7,7 +7,9 @@
 //! | --- | --- | --- |
 //! | while the new table is filled | the old rows; a part of the new ones beside them | the same version: goes on filling it; another: fills one of its own, and the first goes after some days |
 //! | while the copy runs | old rows, then new ones | copies again, or hears that it was done |
-//! | between the copy and STATE | new rows | the version comes again, as a whole or its end, and is activated again |
+//! | between the copy and STATE | new rows, and the table of the version | the version comes again, as a whole or its end, goes into the same table, and is activated again |
+//!
+//! So the table of a version stays until the run has ended well.
 
 use std::sync::Arc;
 
@@ -201,7 +203,9 @@ async fn swap(
         }),
         data: None,
     };
-    let base = job_base(warehouse, place, &["swap", &version.to_string()]);
+    // A version that got more rows after it was activated is activated once more.
+    let times = inner.count_swap(&hidden.place).to_string();
+    let base = job_base(warehouse, place, &["swap", &version.to_string(), &times]);
     let ended = warehouse
         .jobs
         .run(&base, hidden.location.as_deref(), &submission)
@@ -217,10 +221,21 @@ async fn swap(
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");
     restore(inner, shape, place, old.as_ref()).await?;
-    discard(inner, &hidden.place).await
+    Ok(())
 }
 
-/// Deletes the table of a version.
+/// Deletes the tables of versions that have taken their places, after a run that ended well.
+pub(crate) async fn clean(inner: &Inner) {
+    for place in inner.swapped() {
+        let api = &inner.warehouse.api;
+        if let Err(fault) = api.delete_table(&place.dataset, &place.table).await {
+            let error = fault.error("cannot delete it");
+            tracing::warn!(table = %place, %error, "the table of the version is left; it goes within days");
+        }
+    }
+}
+
+/// Deletes the table of a version that does not take its place.
 async fn discard(inner: &Inner, hidden: &Place) -> Result<()> {
     inner.forget(hidden);
     let api = &inner.warehouse.api;

@@ -39,8 +39,8 @@ pub(crate) struct Shape {
     pub(crate) dedupe: Dedupe,
     pub(crate) partition_fixed: bool,
     pub(crate) options: Options,
-    /// Properties whose columns are called otherwise, in words.
-    pub(crate) renamed: Vec<String>,
+    /// What is good to know before, such as properties whose columns are called otherwise.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Shape {
@@ -137,6 +137,10 @@ impl Shape {
         let order_by = order.as_deref().and_then(named);
         let changes = method == Method::StorageWrite && mode == Mode::Upsert;
         check_changes(changes, &key_columns, &columns, &mut problems);
+        let mut notes = Vec::new();
+        if changes && let Some(property) = &order {
+            check_order(chosen, property, &columns, &mut problems, &mut notes);
+        }
         if chosen.on_delete == Some(OnDelete::Hard) && mode == Mode::AppendDedupe {
             problems.push(Problem {
                 kind: "on_delete",
@@ -168,10 +172,12 @@ impl Shape {
             guessed: stream.guessed,
             wanted: columns,
         };
-        let renamed = schema::renamed(&spec.wanted)
-            .into_iter()
-            .map(|(property, column)| format!("property `{property}` goes to column `{column}`"))
-            .collect();
+        let renamed = schema::renamed(&spec.wanted).into_iter();
+        notes.extend(
+            renamed.map(|(property, column)| {
+                format!("property `{property}` goes to column `{column}`")
+            }),
+        );
         Ok(Self {
             mode,
             method: method_of(method, mode, !key.is_empty()),
@@ -195,7 +201,7 @@ impl Shape {
                     ..Options::default()
                 },
             },
-            renamed,
+            notes,
         })
     }
 
@@ -216,6 +222,15 @@ impl Shape {
     pub(crate) fn uses_default_stream(&self) -> bool {
         self.sends_changes()
             || (self.method == Method::StorageWrite && self.mode == Mode::AppendDedupe)
+    }
+
+    /// The properties that must not be null: those by which rows find their own kind.
+    pub(crate) fn needed(&self) -> Vec<usize> {
+        if self.merges() || self.sends_changes() || self.mode == Mode::AppendDedupe {
+            self.key.clone()
+        } else {
+            Vec::new()
+        }
     }
 
     /// Whether it matters that a batch is not written twice.
@@ -396,4 +411,39 @@ fn check_changes(changes: bool, keys: &[String], columns: &[Column], problems: &
             hint: Some("use `method` `load`".to_owned()),
         });
     }
+}
+
+/// Changes are ordered by a number, which not every type has.
+fn check_order(
+    chosen: &Chosen,
+    property: &str,
+    columns: &[Column],
+    problems: &mut Vec<Problem>,
+    notes: &mut Vec<String>,
+) {
+    let column = columns.iter().find(|column| column.property == property);
+    let Some(column) = column.filter(|column| !orders_changes(&column.field.kind)) else {
+        return;
+    };
+    let words = format!(
+        "changes are not ordered by `{property}`, which is {}: integers, dates and times order them",
+        column.field.kind.word()
+    );
+    if chosen.order_by.is_none() && chosen.dedupe.order_by.is_none() {
+        notes.push(format!("{words}; the change that comes last wins"));
+        return;
+    }
+    problems.push(Problem {
+        kind: "order_by",
+        message: words,
+        hint: Some("use another column, or `method` `load`".to_owned()),
+    });
+}
+
+/// Types whose values the number of a change can hold.
+pub(crate) fn orders_changes(kind: &Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Integer | Kind::Timestamp | Kind::DateTime | Kind::Date
+    )
 }

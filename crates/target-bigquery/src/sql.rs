@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::names::same_column;
 use crate::place::Place;
 
 /// The column of a staging table that holds a row's place in its batch.
@@ -43,6 +44,8 @@ pub struct Merge<'a> {
     pub bounds: &'a [(String, String, String)],
     /// Whether rows with a time in [`DELETED_AT`] are deleted.
     pub deletes: bool,
+    /// Whether rows of the table are told by [`TABLE_VERSION`] to be of the newest version.
+    pub versions: bool,
 }
 
 /// A name in backticks.
@@ -111,7 +114,7 @@ pub fn merge(merge: &Merge<'_>) -> String {
     let values: Vec<String> = merge
         .columns
         .iter()
-        .filter(|column| !merge.keys.contains(&column.name))
+        .filter(|column| !merge.keys.iter().any(|key| same_column(key, &column.name)))
         .map(|column| {
             let quoted = name(&column.name);
             match column.missing {
@@ -129,6 +132,16 @@ pub fn merge(merge: &Merge<'_>) -> String {
             format_args!(
                 "\nWHEN MATCHED{newer} THEN UPDATE SET {}",
                 values.join(", ")
+            ),
+        );
+    }
+    if merge.versions && !newer.is_empty() {
+        // The table's row is newer, and yet of this version: it did not vanish.
+        let version = name(TABLE_VERSION);
+        write_to(
+            &mut text,
+            format_args!(
+                "\nWHEN MATCHED AND S.{version} IS NOT NULL THEN UPDATE SET {version} = S.{version}"
             ),
         );
     }
@@ -174,16 +187,9 @@ pub fn delete_vanished(target: &str, version: i64) -> String {
     format!("DELETE FROM {target}\nWHERE {table_version} IS NULL OR {table_version} <> {version}")
 }
 
-/// Deletes rows that came marked as deleted, where rows are only ever appended.
-pub fn delete_marked(target: &str) -> String {
-    format!(
-        "DELETE FROM {target}\nWHERE {} IS NOT NULL",
-        name(DELETED_AT)
-    )
-}
-
 /// Deletes superseded versions: of the rows of one key all but the newest, if they were written before
-/// `before`. What is younger may lie in the streaming buffer, where no statement reaches it.
+/// `before`. What is younger may lie in the streaming buffer, where no statement reaches it. Ids of rows
+/// grow with the input; a row that arrived twice has one id and one rank, so that both copies stay or go.
 pub fn dedupe(target: &str, keys: &[String], order_by: Option<&str>, before: &str) -> String {
     let keys: Vec<String> = keys.iter().map(|key| name(key)).collect();
     let (batched_at, row_id) = (name(BATCHED_AT), name(ROW_ID));
@@ -194,7 +200,7 @@ pub fn dedupe(target: &str, keys: &[String], order_by: Option<&str>, before: &st
     // Batches of a stream are under way side by side: their times say less than the ids of the rows.
     order.push(format!("{row_id} DESC"));
     format!(
-        "DELETE FROM {target}\nWHERE {batched_at} < TIMESTAMP '{before}' AND {row_id} IN (\n  SELECT {row_id} FROM (\n    SELECT {row_id}, ROW_NUMBER() OVER (PARTITION BY {} ORDER BY {}) AS antiphon_rank\n    FROM {target}\n  ) WHERE antiphon_rank > 1\n)",
+        "DELETE FROM {target}\nWHERE {batched_at} < TIMESTAMP '{before}' AND {row_id} IN (\n  SELECT {row_id} FROM (\n    SELECT {row_id}, RANK() OVER (PARTITION BY {} ORDER BY {}) AS antiphon_rank\n    FROM {target}\n  ) WHERE antiphon_rank > 1\n)",
         keys.join(", "),
         order.join(", "),
     )
@@ -251,6 +257,7 @@ mod tests {
             order_by: Some("a"),
             bounds: &[("id".to_owned(), "1".to_owned(), "9".to_owned())],
             deletes: true,
+            versions: true,
         });
         assert_eq!(
             text,
@@ -259,6 +266,7 @@ mod tests {
              ON T.`id` = S.`id` AND T.`id` BETWEEN 1 AND 9\n\
              WHEN MATCHED AND S.`_sdc_deleted_at` IS NOT NULL AND (T.`a` IS NULL OR S.`a` IS NULL OR S.`a` >= T.`a`) THEN DELETE\n\
              WHEN MATCHED AND (T.`a` IS NULL OR S.`a` IS NULL OR S.`a` >= T.`a`) THEN UPDATE SET `a` = S.`a`, `b` = IF(STRPOS(IFNULL(S.`_antiphon_missing`, ''), ',2,') > 0, T.`b`, S.`b`)\n\
+             WHEN MATCHED AND S.`_sdc_table_version` IS NOT NULL THEN UPDATE SET `_sdc_table_version` = S.`_sdc_table_version`\n\
              WHEN NOT MATCHED AND S.`_sdc_deleted_at` IS NULL THEN INSERT (`id`, `a`, `b`) VALUES (S.`id`, S.`a`, S.`b`)"
         );
     }
@@ -273,6 +281,7 @@ mod tests {
             order_by: None,
             bounds: &[],
             deletes: false,
+            versions: false,
         });
         assert!(!text.contains("UPDATE"));
         assert!(text.contains("ON T.`a` = S.`a` AND T.`b` = S.`b`\nWHEN NOT MATCHED THEN INSERT"));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +55,8 @@ pub(crate) struct Inner {
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
     /// Tables of versions that rows of this run arrived in.
     filled: Mutex<HashSet<Place>>,
-    /// Files sent by load jobs.
-    files: AtomicU64,
+    /// Tables of versions that have taken their places, and how often.
+    swaps: Mutex<HashMap<Place, u32>>,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
     has_warned: AtomicBool,
@@ -87,7 +87,7 @@ impl StreamWriter {
             method_word(shape.method),
             mode_word(shape.mode)
         );
-        plan.notes = shape.renamed.clone();
+        plan.notes = shape.notes.clone();
         if let Some(place) = shape.route.fixed() {
             look(&warehouse, &shape, &place, &mut plan).await?;
         }
@@ -118,7 +118,7 @@ impl StreamWriter {
                 journal,
                 tables: Mutex::default(),
                 filled: Mutex::default(),
-                files: AtomicU64::new(0),
+                swaps: Mutex::default(),
                 has_failed: AtomicBool::new(false),
                 has_warned: AtomicBool::new(false),
             }),
@@ -265,6 +265,7 @@ impl Inner {
         let ready = cell
             .get_or_try_init(|| async {
                 let ready = Box::pin(shape.spec.ensure(&self.warehouse, place)).await?;
+                self.warehouse.note(&self.stream.name, place, true);
                 Ok::<_, singer_core::Error>(Arc::new(ready))
             })
             .await?;
@@ -282,7 +283,11 @@ impl Inner {
             Arc::clone(tables.entry(place.clone()).or_default())
         };
         let ready = cell
-            .get_or_try_init(|| async { Ok::<_, singer_core::Error>(Arc::new(make.await?)) })
+            .get_or_try_init(|| async {
+                let ready = make.await?;
+                self.warehouse.note(&self.stream.name, place, true);
+                Ok::<_, singer_core::Error>(Arc::new(ready))
+            })
             .await?;
         Ok(Arc::clone(ready))
     }
@@ -308,12 +313,8 @@ impl Inner {
     pub(crate) fn forget(&self, place: &Place) {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.remove(place);
+        self.warehouse.note(&self.stream.name, place, false);
         self.warehouse.forget(&place.dataset);
-    }
-
-    /// The number of another file.
-    pub(crate) fn next_file(&self) -> u64 {
-        self.files.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Notes that rows arrived in a table of a version.
@@ -330,16 +331,23 @@ impl Inner {
         filled.contains(place)
     }
 
+    /// The table of a version takes its place: how often it has before.
+    pub(crate) fn count_swap(&self, hidden: &Place) -> u32 {
+        let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = swaps.entry(hidden.clone()).or_default();
+        *count += 1;
+        *count - 1
+    }
+
+    /// The tables of versions that have taken their places.
+    pub(crate) fn swapped(&self) -> Vec<Place> {
+        let swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
+        swaps.keys().cloned().collect()
+    }
+
     /// The places that were written to.
     pub(crate) fn places(&self) -> Vec<Place> {
-        let tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut places: Vec<Place> = tables
-            .iter()
-            .filter(|(_, cell)| cell.initialized())
-            .map(|(place, _)| place.clone())
-            .collect();
-        places.sort_unstable();
-        places
+        self.warehouse.places(&self.stream.name)
     }
 }
 

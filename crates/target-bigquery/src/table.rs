@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use singer_core::{Error, Result};
+use singer_net::{Backoff, backoff};
 use singer_runtime::target::Problem;
 
 use crate::api::Table;
@@ -132,7 +133,12 @@ impl TableSpec {
     /// Brings a table to what the stream needs, and says what is written where.
     pub async fn ensure(&self, warehouse: &Warehouse, place: &Place) -> Result<Ready> {
         let location = warehouse.location(&place.dataset).await?;
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            // A table that was made just now may not be seen for seconds.
+            if round > 0 {
+                let wait = Backoff::default().wait(round, None, backoff::chance());
+                tokio::time::sleep(wait).await;
+            }
             match self.look(warehouse, place).await? {
                 Found::View(kind) => return Err(no_table(place, &kind)),
                 // What is new has no surprises; asking for it may fail for seconds.

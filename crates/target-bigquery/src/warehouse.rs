@@ -1,6 +1,6 @@
 //! What all streams of a run share: the clients, the jobs, and what is known of data sets.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use singer_core::{Error, Result};
@@ -11,6 +11,7 @@ use crate::api::{Api, Fault};
 use crate::auth::Tokens;
 use crate::config::{Config, Method};
 use crate::job::Jobs;
+use crate::place::Place;
 use crate::storage::Storage;
 
 /// BigQuery as one run sees it.
@@ -29,6 +30,8 @@ pub struct Warehouse {
     /// The credentials.
     pub tokens: Arc<Tokens>,
     datasets: Mutex<HashMap<String, Arc<OnceCell<Option<String>>>>>,
+    /// The tables that each stream has written to, also under an earlier SCHEMA of it.
+    places: Mutex<HashMap<String, BTreeSet<Place>>>,
 }
 
 impl Warehouse {
@@ -54,7 +57,25 @@ impl Warehouse {
             storage,
             tokens,
             datasets: Mutex::default(),
+            places: Mutex::default(),
         }
+    }
+
+    /// Whether a table counts as one that a stream writes to.
+    pub(crate) fn note(&self, stream: &str, place: &Place, is_written: bool) {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let places = places.entry(stream.to_owned()).or_default();
+        if is_written {
+            places.insert(place.clone());
+        } else {
+            places.remove(place);
+        }
+    }
+
+    /// The tables that a stream has written to.
+    pub(crate) fn places(&self, stream: &str) -> Vec<Place> {
+        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        places.get(stream).into_iter().flatten().cloned().collect()
     }
 
     /// Where a data set is; created if it is missing and may be. Asked once for each data set.

@@ -22,6 +22,8 @@ pub(crate) struct Lane<W> {
     /// Batches in flight.
     pub(crate) in_flight: usize,
     pub(crate) failure: Option<anyhow::Error>,
+    /// Versions of which the destination refused records.
+    pub(crate) incomplete: HashSet<i64>,
 }
 
 /// Something to be done with a stream. The first thing in the queue goes first.
@@ -59,6 +61,7 @@ impl<W> Lane<W> {
             step: Step::Ready,
             in_flight: 0,
             failure: None,
+            incomplete: HashSet::new(),
         }
     }
 

@@ -190,16 +190,54 @@ impl Refused {
     }
 }
 
+/// What BigQuery says ahead of a row's value that has no quotes around it.
+const AHEAD_OF_VALUES: [&str; 2] = ["value:", "value):"];
+
 /// BigQuery quotes names in its words, which people need, and values, which nobody is to see. Names of
-/// tables have dots or colons in them; anything else in quotes is hidden.
+/// tables have dots or colons in them, and stand in backticks or in no quotes; anything else in quotes is
+/// hidden, and what comes behind `Value:`.
 fn shown(message: &str) -> String {
-    let names: Vec<&str> = message
-        .split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ',' | ';' | '(' | ')'))
+    let lower = message.to_ascii_lowercase();
+    let value = AHEAD_OF_VALUES
+        .iter()
+        .filter_map(|ahead| Some(lower.find(ahead)? + ahead.len()))
+        .min();
+    let (message, is_cut) = match value.and_then(|end| message.get(..end)) {
+        Some(start) => (start, true),
+        None => (message, false),
+    };
+    let unquoted = unquoted(message);
+    let names: Vec<&str> = unquoted
+        .split(|c: char| c.is_whitespace() || matches!(c, '`' | ',' | ';' | '(' | ')'))
         .map(|word| word.trim_end_matches(['.', ':']))
         .filter(|word| !word.contains('@') && word.bytes().any(|byte| byte.is_ascii_alphabetic()))
-        .filter(|word| word.contains(['.', ':', '_']) || word.starts_with("bigquery."))
+        .filter(|word| word.contains(['.', ':', '_']))
         .collect();
-    redact::words(message, &names, SHOWN_CHARACTERS)
+    let mut words = redact::words(message, &names, SHOWN_CHARACTERS);
+    if is_cut {
+        words.push(' ');
+        words.push_str(redact::HIDDEN);
+    }
+    words
+}
+
+/// A text without what stands in single or double quotes.
+fn unquoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['"', '\'']) {
+        let (before, quoted) = rest.split_at(at);
+        out.push_str(before);
+        out.push(' ');
+        let mark = quoted.chars().next().unwrap_or_default();
+        let inside = quoted.get(1..).unwrap_or_default();
+        rest = match inside.split_once(mark) {
+            Some((_, after)) => after,
+            None => inside,
+        };
+    }
+    out.push_str(rest);
+    out
 }
 
 impl fmt::Display for Refused {
@@ -279,6 +317,19 @@ mod tests {
         assert!(words.message.contains("my_table"), "{}", words.message);
         assert!(!words.message.contains("ana@example"), "{}", words.message);
         assert!(!words.message.contains("secret words"), "{}", words.message);
+        for value in ["jane.doe", "elm_street", "a:b"] {
+            for text in [
+                format!("Could not parse '{value}' as INT64 for field n (position 0)"),
+                format!("Could not convert value \"{value}\" to integer. Field: n"),
+                format!(
+                    "Could not convert non-string JSON value to DATE type. Field: n; Value: {value}"
+                ),
+                format!("Cannot convert value to integer (bad value):{value}"),
+            ] {
+                let words = of_job("invalid", &text).message;
+                assert!(!words.contains(value), "{words}");
+            }
+        }
         let permission = of_job(
             "accessDenied",
             "Access Denied: Dataset p:d: Permission bigquery.tables.create denied on dataset p:d (or it may not exist).",

@@ -173,6 +173,9 @@ pub(super) enum Level {
 
 const NUMBER_TYPES: &[&str] = &["auto", "numeric", "bignumeric", "float", "string"];
 
+/// Days that a partition may live: a thousand years.
+const MOST_DAYS: i64 = 365_250;
+
 const TIME_UNITS: [&str; 4] = ["HOUR", "DAY", "MONTH", "YEAR"];
 
 /// The settings that can be made for all streams and for each. `dataset` of all streams stands
@@ -400,13 +403,20 @@ impl PartitionBy {
             .get("field")
             .and_then(Value::as_str)
             .ok_or("`partition_by` has no `field`")?;
-        let integer = |key: &str| object.get(key).and_then(Value::as_i64);
+        // Like any number of a config it may be text.
+        let integer = |key: &str| match object.get(key)? {
+            Value::String(text) => text.parse().ok(),
+            value => value.as_i64(),
+        };
         let kind = match (integer("start"), integer("end"), integer("interval")) {
             (None, None, None) => {
-                let word = object.get("type").and_then(Value::as_str).unwrap_or("DAY");
+                let word = match object.get("type") {
+                    None => Some("DAY"),
+                    Some(word) => word.as_str(),
+                };
                 let unit = TIME_UNITS
                     .iter()
-                    .find(|unit| unit.eq_ignore_ascii_case(word))
+                    .find(|unit| word.is_some_and(|word| unit.eq_ignore_ascii_case(word)))
                     .ok_or("the `type` of `partition_by` is none of HOUR, DAY, MONTH, YEAR")?;
                 PartitionKind::Time(unit)
             }
@@ -423,10 +433,21 @@ impl PartitionBy {
                 );
             }
         };
+        let expiration_days = match object.get("expiration_days") {
+            None | Some(Value::Null) => None,
+            Some(_) => match integer("expiration_days") {
+                Some(days @ 1..=MOST_DAYS) => Some(days.unsigned_abs()),
+                _ => {
+                    return Err(format!(
+                        "`expiration_days` of `partition_by` must be between 1 and {MOST_DAYS}"
+                    ));
+                }
+            },
+        };
         Ok(Self {
             field: field.to_owned(),
             kind,
-            expiration_days: object.get("expiration_days").and_then(Value::as_u64),
+            expiration_days,
         })
     }
 

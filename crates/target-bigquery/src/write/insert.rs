@@ -10,13 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 use singer_core::{Error, Result};
-use singer_net::redact;
 use singer_runtime::target::Batch;
 
 use super::load::stamp;
-use super::rows::Line;
+use super::rows::{Line, null_key};
 use super::{Part, Written};
-use crate::api::Fault;
+use crate::api::{Fault, Refused};
 use crate::encode::{JsonForm, Options, ndjson};
 use crate::shape::Shape;
 use crate::stream::Inner;
@@ -70,12 +69,16 @@ fn requests(
         json: JsonForm::Text,
         ..shape.options
     };
-    let (line, stamp) = (Line::new(shape), stamp(inner, batch));
+    let (line, stamp, keys) = (Line::new(shape), stamp(inner, batch), shape.needed());
     let mut requests = vec![Request::default()];
     for place in &part.rows {
         let record = batch.record(*place as usize);
+        if let Some(error) = null_key(&record, &keys, batch) {
+            written.refuse_row(*place, &error);
+            continue;
+        }
         let mut id = String::new();
-        stamp.write_id(&mut id, *place);
+        stamp.write_id(*place, &mut id);
         let extras = line.values(&record, &stamp, &id);
         let mut json = Vec::new();
         if let Err(error) = ndjson(&record, &ready.columns, &extras, &options, &mut json) {
@@ -141,10 +144,7 @@ async fn send(
             written.sent += request.rows.len() as u64;
             return Ok(());
         };
-        let faults: Vec<(usize, String, String)> = errors
-            .iter()
-            .filter_map(|error| fault(error, ready))
-            .collect();
+        let faults: Vec<(usize, String, String)> = errors.iter().filter_map(fault).collect();
         if faults.is_empty() {
             return Err(Error::protocol(format!(
                 "{what}: all rows were stopped, and none is named as the cause"
@@ -200,7 +200,7 @@ fn body(rows: &[Row]) -> Bytes {
 }
 
 /// What an answer says of one row; nothing if the row was only stopped by others.
-fn fault(error: &Value, ready: &Ready) -> Option<(usize, String, String)> {
+fn fault(error: &Value) -> Option<(usize, String, String)> {
     let index = usize::try_from(error.get("index")?.as_u64()?).ok()?;
     let errors = error.get("errors")?.as_array()?;
     let text = |error: &Value, key: &str| {
@@ -213,12 +213,7 @@ fn fault(error: &Value, ready: &Ready) -> Option<(usize, String, String)> {
     let own = errors
         .iter()
         .find(|error| text(error, "reason") != "stopped")?;
-    let names: Vec<&str> = ready
-        .columns
-        .iter()
-        .map(|column| column.field.name.as_str())
-        .collect();
-    let words = redact::words(&text(own, "message"), &names, 300);
+    let words = Refused::of_job(own).message;
     let location = text(own, "location");
     let words = if location.is_empty() {
         words

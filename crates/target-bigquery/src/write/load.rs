@@ -18,7 +18,7 @@ use super::rows::{self, File, Line, Recipe, Stamp};
 use super::staging::{Loaded, Staging};
 use super::{Part, Written};
 use crate::journal::Entry;
-use crate::names::job_id_part;
+use crate::names::{job_id_part, same_column};
 use crate::shape::Shape;
 use crate::sql;
 use crate::stream::Inner;
@@ -30,19 +30,22 @@ const VAIN_FILES: u32 = 48;
 /// Rows that BigQuery may name one file after the other, before files are halved.
 const NAMED_ROUNDS: u32 = 4;
 
-/// Sends the rows of a part.
+/// Sends the rows of a part. The jobs of each round have names of their own: those of a round before are
+/// done, and its staging tables gone.
 pub(super) async fn write(
     inner: &Arc<Inner>,
     shape: &Shape,
     batch: &Arc<Batch>,
     part: &Part,
     ready: &Arc<Ready>,
+    round: u32,
 ) -> Result<Written> {
     let mut written = Written::default();
     let recipe = recipe(inner, shape, ready, batch);
     // Files to be tried: the whole part, then what is left of it.
     let mut waiting = vec![(part.clone(), 0)];
     let mut vain = 0;
+    let mut number = 0;
     while let Some((part, rounds)) = waiting.pop() {
         let file = encode(batch, &part, &recipe).await?;
         for (row, error) in &file.refused {
@@ -54,13 +57,15 @@ pub(super) async fn write(
         if file.rows.is_empty() {
             continue;
         }
+        number += 1;
         let sending = Sending {
             inner,
             shape,
             ready,
             file: &file,
             batch_number: batch.number(),
-            number: inner.next_file(),
+            round,
+            number,
         };
         let loaded = sending.send().await?;
         written.bytes += file.data.len() as u64;
@@ -151,11 +156,7 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
         options: shape.options,
         compression: inner.warehouse.config.compression,
         bounded,
-        keys: if shape.merges() {
-            shape.key.clone()
-        } else {
-            Vec::new()
-        },
+        keys: shape.needed(),
         merges: shape.merges(),
     }
 }
@@ -164,7 +165,7 @@ pub(super) fn stamp(inner: &Inner, batch: &Batch) -> Stamp {
     Stamp {
         at: inner.warehouse.context.now().timestamp_micros(),
         prefix: format!(
-            "{}-{:012}-",
+            "{}-{:012x}-",
             inner.warehouse.context.run_id(),
             batch.number()
         ),
@@ -185,9 +186,10 @@ struct Sending<'a> {
     ready: &'a Ready,
     file: &'a File,
     batch_number: u64,
-    /// Which file of the stream it is: one that is sent again, to a table that has changed, needs jobs
-    /// of its own, as those of the first time are over.
-    number: u64,
+    /// How often the part was sent before.
+    round: u32,
+    /// Which file of the batch's part it is.
+    number: u32,
 }
 
 impl Sending<'_> {
@@ -198,7 +200,7 @@ impl Sending<'_> {
             &[
                 &self.inner.stream.name,
                 &self.batch_number.to_string(),
-                &self.number.to_string(),
+                &format!("{}.{}", self.round, self.number),
                 &self.file.hash,
             ],
         );
@@ -311,7 +313,9 @@ impl Sending<'_> {
         let order_by = self.shape.order_by.as_deref();
         let order_by = order_by.filter(|wanted| {
             staging.columns.iter().any(|column| {
-                column.name == *wanted && !self.shape.key_columns.contains(&column.name)
+                let keys = &self.shape.key_columns;
+                same_column(&column.name, wanted)
+                    && !keys.iter().any(|key| same_column(key, wanted))
             })
         });
         let has_deleted = staging
@@ -326,6 +330,11 @@ impl Sending<'_> {
             order_by,
             bounds: &self.file.bounds,
             deletes: has_deleted && self.shape.deletes_rows(),
+            versions: self.shape.on_delete.is_some()
+                && staging
+                    .columns
+                    .iter()
+                    .any(|column| column.name == sql::TABLE_VERSION),
         })
     }
 }
@@ -367,6 +376,7 @@ pub(super) fn preview(
         ready: &ready,
         file: &file,
         batch_number: batch.number(),
+        round: 0,
         number: 1,
     };
     let lines = String::from_utf8_lossy(&file.data);

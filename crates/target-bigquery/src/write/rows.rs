@@ -16,6 +16,7 @@ use super::Part;
 use crate::config::{Compression, OnDelete};
 use crate::encode::{Bounds, Extra, Options, RowError, ndjson};
 use crate::hex;
+use crate::names::same_column;
 use crate::schema::Column;
 use crate::shape::Shape;
 use crate::sql;
@@ -33,13 +34,12 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Writes the id of a row by its place in the batch. Ids grow in the order of the input, also as
-    /// texts: of two versions of a row the later one has the greater id.
-    pub(crate) fn write_id(&self, id: &mut String, place: u32) {
+    /// Writes the id of a row, which no other row has. As text, ids grow with the input: a later row of a
+    /// run has a greater one, and a row of a later run.
+    pub(crate) fn write_id(&self, row: u32, id: &mut String) {
         use std::fmt::Write as _;
         id.clear();
-        id.push_str(&self.prefix);
-        write!(id, "{place:07}").expect("a string takes every write");
+        write!(id, "{}{row:08x}", self.prefix).expect("a string takes every write");
     }
 }
 
@@ -175,9 +175,13 @@ impl Sink {
 pub(super) fn file(batch: &Batch, part: &Part, recipe: &Recipe) -> Result<File> {
     let broken = |error| Error::internal("cannot compress rows").with_source(error);
     let columns = &recipe.columns;
-    let bounded = columns
-        .iter()
-        .filter(|column| recipe.bounded.contains(&column.field.name));
+    let bounded = columns.iter().filter(|column| {
+        let name = &column.field.name;
+        recipe
+            .bounded
+            .iter()
+            .any(|bounded| same_column(bounded, name))
+    });
     let mut bounds = Bounds::new(bounded, &recipe.options);
     let mut sink = Sink::new(recipe.compression);
     let mut digest = Digest::new(&SHA256);
@@ -203,12 +207,12 @@ pub(super) fn file(batch: &Batch, part: &Part, recipe: &Recipe) -> Result<File> 
         raw.clear();
         record.write_json(&mut raw);
         digest.update(&raw);
-        if let Some(error) = null_key(&record, recipe, batch) {
+        if let Some(error) = null_key(&record, &recipe.keys, batch) {
             file.refused.push((*row, error));
             continue;
         }
         if recipe.line.has_ids() {
-            recipe.stamp.write_id(&mut id, *row);
+            recipe.stamp.write_id(*row, &mut id);
         }
         let mut extras = recipe.line.values(&record, &recipe.stamp, &id);
         let start = block.len();
@@ -282,8 +286,8 @@ impl File {
 }
 
 /// A key that is null finds no row.
-fn null_key(record: &Record<'_>, recipe: &Recipe, batch: &Batch) -> Option<RowError> {
-    recipe.keys.iter().find_map(|key| {
+pub(super) fn null_key(record: &Record<'_>, keys: &[usize], batch: &Batch) -> Option<RowError> {
+    keys.iter().find_map(|key| {
         let is_null = record
             .field(*key)
             .is_none_or(|(kind, _)| kind == ValueKind::Null);

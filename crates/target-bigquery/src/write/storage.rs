@@ -15,19 +15,19 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ring::digest::{Context as Digest, SHA256};
 use singer_core::scan::ValueKind;
-use singer_core::value::time::parse_timestamp;
+use singer_core::value::time::{DAY, parse_date, parse_timestamp};
 use singer_core::{Error, Result};
 use singer_net::redact;
 use singer_runtime::target::{Batch, Record};
 
 use super::load::stamp;
-use super::rows::{Line, Stamp};
+use super::rows::{Line, Stamp, null_key};
 use super::{Part, Written};
 use crate::encode::{Extra, ExtraKind, ProtoEncoder, RowError, descriptor};
 use crate::hex;
 use crate::journal::Entry;
-use crate::model::{Field, Kind};
-use crate::shape::Shape;
+use crate::model::Kind;
+use crate::shape::{Shape, orders_changes};
 use crate::storage::{Appended, Rows, Storage, TablePath};
 use crate::stream::Inner;
 use crate::table::Ready;
@@ -176,27 +176,18 @@ fn recipe(inner: &Inner, shape: &Shape, ready: &Ready, batch: &Batch) -> Recipe 
             .columns
             .iter()
             .find(|column| column.index == property)?;
-        Some((property, order_kind(&column.field)?))
+        let kind = &column.field.kind;
+        orders_changes(kind).then(|| (property, kind.clone()))
     });
     Recipe {
         encoder: ProtoEncoder::new(&ready.columns, &extra_kinds(shape), shape.options),
         line: Line::new(shape),
         stamp: stamp(inner, batch),
         changes: shape.sends_changes(),
-        keys: if shape.sends_changes() {
-            shape.key.clone()
-        } else {
-            Vec::new()
-        },
+        keys: shape.needed(),
         order,
         started_at: inner.warehouse.context.started_at().timestamp_millis(),
     }
-}
-
-/// Types whose values a change number can hold.
-fn order_kind(field: &Field) -> Option<Kind> {
-    matches!(field.kind, Kind::Integer | Kind::Timestamp | Kind::DateTime)
-        .then(|| field.kind.clone())
 }
 
 fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
@@ -219,22 +210,22 @@ fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
             record.write_json(&mut raw);
             digest.update(&raw);
         }
-        if let Some(key) = recipe.keys.iter().find(|key| is_null(&record, **key)) {
-            let error = RowError {
-                field: batch.stream().schema.layout().name(*key).to_owned(),
-                reason: "a part of the key is null".to_owned(),
-                code: "key",
-            };
+        if let Some(error) = null_key(&record, &recipe.keys, batch) {
             encoded.refused.push((*row, error));
             continue;
         }
         if recipe.line.has_ids() {
-            recipe.stamp.write_id(&mut id, *row);
+            recipe.stamp.write_id(*row, &mut id);
         }
         let named = recipe.line.values(&record, &recipe.stamp, &id);
         let mut extras: Vec<Extra<'_>> = named.into_iter().map(|(_, extra)| extra).collect();
         if recipe.changes {
-            write_number(&mut number, recipe, &record);
+            write_number(
+                &mut number,
+                recipe,
+                &record,
+                batch.number() + u64::from(*row),
+            );
             let word = if recipe.line.is_deleted(&record) {
                 "DELETE"
             } else {
@@ -257,15 +248,10 @@ fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
     encoded
 }
 
-fn is_null(record: &Record<'_>, property: usize) -> bool {
-    record
-        .field(property)
-        .is_none_or(|(kind, _)| kind == ValueKind::Null)
-}
-
 /// Which of two changes of a row is newer: by the column that orders them, then by the run, then by the
-/// line. Up to four groups of hexadecimal digits, compared as numbers from left to right.
-fn write_number(text: &mut String, recipe: &Recipe, record: &Record<'_>) {
+/// record's place in the input. Up to four groups of hexadecimal digits, compared as numbers from left to
+/// right.
+fn write_number(text: &mut String, recipe: &Recipe, record: &Record<'_>, place: u64) {
     use std::fmt::Write as _;
     text.clear();
     let order = recipe
@@ -273,13 +259,8 @@ fn write_number(text: &mut String, recipe: &Recipe, record: &Record<'_>) {
         .as_ref()
         .map(|(property, kind)| order_of(record, *property, kind));
     let written = match order {
-        Some(order) => write!(
-            text,
-            "{order:x}/{:x}/{:x}",
-            recipe.started_at.max(0),
-            record.line()
-        ),
-        None => write!(text, "{:x}/{:x}", recipe.started_at.max(0), record.line()),
+        Some(order) => write!(text, "{order:x}/{:x}/{place:x}", recipe.started_at.max(0)),
+        None => write!(text, "{:x}/{place:x}", recipe.started_at.max(0)),
     };
     written.expect("a string takes every write");
 }
@@ -294,6 +275,10 @@ fn order_of(record: &Record<'_>, property: usize, kind: &Kind) -> u64 {
         (Kind::Integer, ValueKind::Integer) => text.parse().ok(),
         (Kind::Timestamp | Kind::DateTime, ValueKind::String) => {
             parse_timestamp(text.trim_matches('"'))
+        }
+        (Kind::Date, ValueKind::String) => {
+            let text = text.trim_matches('"');
+            parse_date(text).or_else(|| Some(parse_timestamp(text)?.div_euclid(DAY)))
         }
         _ => None,
     };

@@ -8,6 +8,7 @@ mod kit;
 mod modes;
 mod once;
 mod replace;
+mod review;
 mod tenants;
 mod types;
 mod weak_spots;

@@ -96,6 +96,11 @@ impl<T: Target> Run<T> {
                     refused = outcome.refusals.len(),
                     "batch written"
                 );
+                let refused = outcome.refusals.iter();
+                let rejected = refused.filter(|refusal| refusal.verdict == Verdict::Rejected);
+                let versions =
+                    rejected.filter_map(|refusal| batch.batch.record(refusal.index).version());
+                lane.incomplete.extend(versions);
                 self.shared.ledger().confirm(batch.first);
                 self.count(slot, &outcome);
             }

@@ -33,6 +33,7 @@ impl<T: Target> Run<T> {
     /// A version may take effect without any batch before it, and is then the first write itself.
     fn advance_activation(&mut self, slot: usize) -> bool {
         self.pass_over_empty_version(slot);
+        self.pass_over_incomplete_version(slot);
         if !matches!(self.lanes[slot].queue.front(), Some(Work::Activate { .. })) {
             return true;
         }
@@ -66,6 +67,31 @@ impl<T: Target> Run<T> {
         tracing::warn!(
             stream = lane.handle.name(),
             "a version without records takes no effect: `allow_empty` is not set"
+        );
+        let number = *number;
+        lane.queue.pop_front();
+        self.activations -= 1;
+        self.shared.ledger().confirm(number);
+    }
+
+    /// A version of which the destination refused records takes no effect, as rows that it never saw would
+    /// be taken for deleted; but where rows are kept out of sight until then, they are nowhere else.
+    fn pass_over_incomplete_version(&mut self, slot: usize) {
+        let lane = &mut self.lanes[slot];
+        let Some(Work::Activate {
+            number, version, ..
+        }) = lane.queue.front()
+        else {
+            return;
+        };
+        let replaces = lane.writer.as_ref().map(|writer| writer.replaces());
+        let is_whole = !lane.incomplete.contains(version);
+        if lane.failure.is_some() || is_whole || replaces != Some(Replaces::Nothing) {
+            return;
+        }
+        tracing::warn!(
+            stream = lane.handle.name(),
+            "a version takes no effect, since some of its records were rejected"
         );
         let number = *number;
         lane.queue.pop_front();

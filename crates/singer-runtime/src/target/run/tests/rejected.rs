@@ -68,6 +68,34 @@ async fn missing_rows_are_listed_and_no_fault() {
 }
 
 #[tokio::test]
+async fn a_version_that_lost_records_to_the_destination_takes_no_effect() {
+    for (replaces, activated) in [(Replaces::Nothing, 0), (Replaces::Resumable, 1)] {
+        let trial = Trial::new(World {
+            answer: Box::new(|_| Answer::Refused(vec![2], Verdict::Rejected)),
+            replaces,
+            ..World::default()
+        });
+        let input: String = [
+            schema("a"),
+            versioned("a", 1, 7),
+            versioned("a", 2, 7),
+            activate("a", 7),
+            state(1),
+        ]
+        .concat();
+        let ended = trial.run(&input).await;
+        assert_eq!(ended.code(), 3);
+        assert_eq!(ended.states, [printed(1)]);
+        let log = trial.world.log();
+        let count = log
+            .iter()
+            .filter(|line| line.starts_with("activate "))
+            .count();
+        assert_eq!(count, activated);
+    }
+}
+
+#[tokio::test]
 async fn more_rejects_than_allowed_fail_the_run() {
     let refuse_all = || World {
         answer: Box::new(|_| Answer::Refused((0..100).collect(), Verdict::Rejected)),
