@@ -3,6 +3,8 @@
 //! and files; `UPDATE_GOLDEN=1` rewrites them.
 
 use sandbox::pendo::Kind;
+use serde_json::json;
+use singer_test::bigquery::{BigQuery, PROJECT};
 use singer_test::bin::workspace;
 use singer_test::database::Database;
 use singer_test::golden;
@@ -21,6 +23,28 @@ fn target_pendo_says_what_is_wrong() {
     golden::run_all(
         "target-pendo",
         &workspace().join("tests/golden/target-pendo"),
+        &names,
+    );
+}
+
+#[test]
+fn target_bigquery_says_what_is_wrong() {
+    let bigquery = BigQuery::start();
+    let table = |path: &str, kind: &str| {
+        let body = json!({"schema": {"fields": [
+            {"name": "id", "type": "INTEGER"}, {"name": "name", "type": kind}]}});
+        let made = bigquery.inside().create_table(PROJECT, path, &body);
+        made.expect("a table can be made");
+    };
+    table("there.orders", "STRING");
+    table("conflict.orders", "DATE");
+    let names = [
+        ("bigquery_url", bigquery.url()),
+        ("grpc_url", bigquery.grpc_url()),
+    ];
+    golden::run_all(
+        "target-bigquery",
+        &workspace().join("tests/golden/target-bigquery"),
         &names,
     );
 }

@@ -1,5 +1,6 @@
-//! The example with a data set for each tenant: its commands, its crontab, its view and its demo, and
-//! the weak spots of the sync that it replaces.
+//! The example with a data set for each tenant: its commands, its crontab, its view and its demo. What it
+//! promises of the sync that it replaces, `weak_spots.rs` tries one by one; here the changes of the
+//! sandbox's chat platform have all of it at once.
 
 use std::collections::BTreeMap;
 use std::fs;

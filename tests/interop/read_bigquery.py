@@ -1,7 +1,7 @@
-"""Prints what a data set holds, as Google's own client reads it: a line of JSON for each table, then one
-for each of its rows.
+"""Says what data sets hold, as Google's own client reads them: for each name of a data set on stdin a line
+of JSON with its tables by name, or with what went wrong.
 
-    read_bigquery.py ENDPOINT PROJECT DATASET
+    read_bigquery.py ENDPOINT PROJECT
 
 Values that JSON has no type for are texts: times with six digits of a second, decimals with every digit,
 bytes in base64.
@@ -12,6 +12,7 @@ import datetime
 import decimal
 import json
 import sys
+import traceback
 
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
@@ -43,24 +44,32 @@ def column(field):
     return described
 
 
-def main(endpoint, project, dataset):
+def read(client, dataset):
+    tables = {}
+    for listed in client.list_tables(dataset):
+        table = client.get_table(listed.reference)
+        tables[table.table_id] = {
+            "columns": [column(field) for field in table.schema],
+            "partitioned_by": table.time_partitioning and table.time_partitioning.field,
+            "clustered_by": table.clustering_fields,
+            "labels": table.labels,
+            "rows": [plain(dict(row.items())) for row in client.list_rows(table)],
+        }
+    return {"tables": tables}
+
+
+def main(endpoint, project):
     client = bigquery.Client(
         project=project,
         credentials=AnonymousCredentials(),
         client_options=ClientOptions(api_endpoint=endpoint),
     )
-    for listed in client.list_tables(dataset):
-        table = client.get_table(listed.reference)
-        described = {
-            "table": table.table_id,
-            "columns": [column(field) for field in table.schema],
-            "partitioned_by": table.time_partitioning and table.time_partitioning.field,
-            "clustered_by": table.clustering_fields,
-            "labels": table.labels,
-        }
-        print(json.dumps(described))
-        for row in client.list_rows(table):
-            print(json.dumps({"table": table.table_id, "row": plain(dict(row.items()))}))
+    for line in sys.stdin:
+        try:
+            answer = read(client, line.strip())
+        except Exception:
+            answer = {"error": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
 
 
 main(*sys.argv[1:])

@@ -22,6 +22,5 @@ fn our_stand_in_is_bigquery_to_googles_client() {
         .args([rest.as_str(), address, PROJECT])
         .finish();
     ended.expect_code(0);
-    let steps = ended.text();
-    assert!(steps.ends_with("the end\n"), "{steps}");
+    assert!(ended.text().ends_with("the end\n"), "{}", ended.text());
 }

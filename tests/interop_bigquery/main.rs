@@ -115,6 +115,7 @@ fn a_table_is_replaced_at_once() {
         assert_rows(&table, &truth((0..150).map(|id| contact(id, 2))));
         assert_eq!(table.about["partitioned_by"], "updated_at");
         assert_eq!(table.about["clustered_by"], json!(["active"]));
+        assert_eq!(table.about["labels"], json!({"loader": "target-bigquery"}));
         assert!(tables.keys().all(|name| !name.contains("__")), "{tables:?}");
     }
 }

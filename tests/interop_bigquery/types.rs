@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use crate::case::{Case, assert_rows, records, schema, truth};
 
-/// Columns with what is sent and what is read, a row each; the last row has neither.
-fn every_type() -> Vec<(&'static str, Value, [(Value, Value); 3])> {
+/// What is sent and what is read, a row each; the last has neither.
+type Values = [(Value, Value); 3];
+
+/// Columns with their schemas and values.
+fn every_type() -> Vec<(&'static str, Value, Values)> {
     let same = |one: Value, two: Value| {
         [
             (one.clone(), one),

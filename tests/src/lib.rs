@@ -1,5 +1,6 @@
 //! What the end to end tests share. The tests themselves lie beside this folder, a program each:
-//! `tidy`, `pipelines`, `crash`, `goldens`, `examples`, `tenants`, `catalogs`, `readme`, `interop`.
+//! `tidy`, `pipelines`, `crash`, `goldens`, `examples`, `tenants`, `catalogs`, `readme`, `interop`,
+//! `interop_bigquery`.
 
 pub mod pair;
 pub mod world;

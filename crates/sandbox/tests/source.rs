@@ -9,7 +9,8 @@
 
 use sandbox::source::{
     Authentication, Binaries, Connection, DataPlan, Kind, PrivateServer, PrivateServerOptions,
-    RedshiftProxy, ServerKind, Source, SourceChoice, SourceOptions, install_redshift_dialect,
+    RedshiftProxy, Sample, ServerKind, Source, SourceChoice, SourceOptions,
+    install_redshift_dialect,
 };
 
 fn no_server() -> bool {
@@ -215,6 +216,54 @@ async fn changes_get_a_newer_time_than_anything_loaded() {
     );
     let again = source.change(100).await.unwrap();
     assert_eq!(again.visitors_inserted, 2);
+}
+
+#[tokio::test]
+async fn a_chat_platform_changes_in_ways_that_a_sync_may_miss() {
+    if no_server() {
+        return;
+    }
+    let options = SourceOptions {
+        source_sample: Sample::Chat,
+        source_messages: 500,
+        source_organizations: 4,
+        ..options(0)
+    };
+    let source = sandbox::source::start(&options).await.unwrap();
+    let connection = source.connection();
+    assert_eq!(connection.schema, "chat");
+    assert_eq!(source.known_ids(Kind::Account).count(), 0);
+    let before = source.chat_truth().await.unwrap();
+    assert_eq!(before.len(), 4);
+    assert_eq!(before.iter().map(|of| of.messages).sum::<i64>(), 500);
+    let count = |condition: &str| format!("SELECT count(*) FROM chat.messages WHERE {condition}");
+    assert!(number(connection, &count(r"body LIKE E'%\n%'")).await > 0);
+    let newest =
+        "SELECT (extract(epoch FROM max(updated_at)) * 1000000)::bigint FROM chat.messages";
+    let newest = number(connection, newest).await;
+    let last = number(connection, "SELECT max(id) FROM chat.messages").await;
+
+    let change = source.change_chat(200).await.unwrap();
+    assert_eq!((change.messages_inserted, change.messages_late), (50, 2));
+    assert_eq!((change.messages_updated, change.messages_at_once), (76, 50));
+    let messages: i64 = source
+        .chat_truth()
+        .await
+        .unwrap()
+        .iter()
+        .map(|of| of.messages)
+        .sum();
+    assert_eq!(messages, 552);
+    let late = format!(
+        "id % 100 = 0 AND id < {last} AND updated_at < to_timestamp({newest} / 1000000) - interval '1 minute'"
+    );
+    assert_eq!(number(connection, &count(&late)).await, 2);
+    let fresh = format!("id > {last} AND updated_at - inserted_at = interval '1 minute'");
+    assert_eq!(number(connection, &count(&fresh)).await, 50);
+    let at_once = "SELECT max(count) FROM (SELECT count(*) FROM chat.messages \
+         WHERE status = 'read' GROUP BY updated_at) AS by_time";
+    assert_eq!(number(connection, at_once).await, 50);
+    source.stop().await.unwrap();
 }
 
 #[tokio::test]

@@ -125,11 +125,12 @@ pub trait Writer: Send + Sync + 'static {
     fn preview(&self, batch: &Batch) -> Vec<String>;
 
     /// Every row of this version is durable and no other row belongs to the table any more. `rows` is
-    /// how many rows the version had in this run; zero rows come here only with `allow_empty`.
+    /// how many rows the version had in this run, zero only with `allow_empty`; `None` comes to writers
+    /// that are [`Replaces::Resumable`] alone: it had none in this run, and may have had some before.
     fn activate_version(
         &self,
         version: i64,
-        rows: u64,
+        rows: Option<u64>,
     ) -> impl Future<Output = anyhow::Result<Outcome>> + Send {
         async move {
             let _ = (version, rows);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use serde_json::{Value, json};
 
@@ -33,10 +33,17 @@ main(['start', '--ephemeral', '--rest-port', '0', '--grpc-port', '0', '--log-for
 /// A server; dropping it ends it.
 #[derive(Debug)]
 pub struct BqEmulator {
-    environment: PathBuf,
     rest: String,
     grpc: String,
     process: Running,
+    reader: Mutex<Reader>,
+}
+
+/// Google's client, in a process that answers a line with a line.
+#[derive(Debug)]
+struct Reader {
+    process: Running,
+    answers: usize,
 }
 
 /// A table as Google's client reads it.
@@ -89,11 +96,22 @@ impl BqEmulator {
             let line = listening.next().expect("the server logs where it listens");
             format!("http://127.0.0.1:{}", line["port"])
         };
+        let (rest, grpc) = (address("rest.listen"), address("grpc.listen"));
+        let reader = python(&environment)
+            .arg(workspace().join("tests/interop/read_bigquery.py"))
+            .args([rest.as_str(), PROJECT])
+            // It is asked until the last test is done.
+            .patience(PATIENCE * 4)
+            .held_stdin()
+            .start();
         Some(BqEmulator {
-            rest: address("rest.listen"),
-            grpc: address("grpc.listen"),
-            environment,
+            rest,
+            grpc,
             process,
+            reader: Mutex::new(Reader {
+                process: reader,
+                answers: 0,
+            }),
         })
     }
 
@@ -117,23 +135,40 @@ impl BqEmulator {
     /// All tables of a data set.
     #[track_caller]
     pub fn tables(&self, dataset: &str) -> BTreeMap<String, Table> {
-        let script = workspace().join("tests/interop/read_bigquery.py");
-        let read = python(&self.environment)
-            .arg(script)
-            .args([self.rest.as_str(), PROJECT, dataset])
-            .finish();
-        read.expect_code(0);
-        let mut tables: BTreeMap<String, Table> = BTreeMap::new();
-        for line in read.text().lines() {
-            let line: Value = serde_json::from_str(line).expect("the reader prints JSON");
-            let name = line["table"].as_str().expect("a table has a name");
-            let table = tables.entry(name.to_owned()).or_default();
-            match line.get("row") {
-                Some(row) => table.rows.push(row.clone()),
-                None => table.about = line.clone(),
-            }
-        }
+        let answer = {
+            let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+            reader.ask(dataset)
+        };
+        let mut answer: Value = serde_json::from_str(&answer).expect("the reader prints JSON");
+        let Value::Object(tables) = answer["tables"].take() else {
+            panic!(
+                "`{dataset}` cannot be read: {}",
+                answer["error"].as_str().unwrap_or_default()
+            );
+        };
+        let table = |mut about: Value| {
+            let rows = about["rows"].take();
+            let rows = rows.as_array().cloned().unwrap_or_default();
+            Table { about, rows }
+        };
         tables
+            .into_iter()
+            .map(|(name, about)| (name, table(about)))
+            .collect()
+    }
+}
+
+impl Reader {
+    fn ask(&mut self, question: &str) -> String {
+        assert!(
+            self.process.feed(format!("{question}\n")),
+            "the reader has ended"
+        );
+        self.answers += 1;
+        self.process.wait_for_lines(self.answers);
+        let answers = String::from_utf8(self.process.stdout()).expect("the reader prints UTF-8");
+        let answer = answers.lines().nth(self.answers - 1);
+        answer.expect("a line for each question").to_owned()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Golden cases: a folder for each, with what goes in (`args`, one a line; `stdin`; further files,
-//! which lie in the working folder of the run) and what must come out (`expected/stdout`,
+//! Golden cases: a folder for each, with what goes in (`args`, one a line; `stdin`; `env`, one
+//! `NAME=VALUE` a line; further files, which lie in the working folder of the run) and what must come out (`expected/stdout`,
 //! `expected/stderr`, `expected/exit`, and under `expected/files` what the run left behind). With
 //! `UPDATE_GOLDEN=1` the expected files are written instead of compared; read the diff then.
 //!
@@ -71,6 +71,7 @@ pub fn run(binary: &str, case: &Path, names: &[(&str, String)]) -> Vec<String> {
         match name.as_str() {
             "args" => run = run.args(String::from_utf8_lossy(&bytes).lines()),
             "stdin" => run = run.stdin(bytes),
+            "env" => run = with_variables(run, &String::from_utf8_lossy(&bytes)),
             _ => {
                 folder.write(&name, bytes);
                 given.push(name);
@@ -97,6 +98,12 @@ pub fn run(binary: &str, case: &Path, names: &[(&str, String)]) -> Vec<String> {
         }
     }
     compare_all(&case.join(EXPECTED), &actual)
+}
+
+fn with_variables(run: Run, text: &str) -> Run {
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .fold(run, |run, (name, value)| run.env(name, value))
 }
 
 fn compare_all(expected: &Path, actual: &BTreeMap<String, String>) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use singer_core::{Error, Kind as ErrorKind, Result};
-use singer_net::{Answer, Attempt, Client, Request, Retry, StatusCode};
+use singer_net::{Answer, Attempt, Backoff, Client, Request, Retry, StatusCode, backoff};
 use singer_runtime::context::Context;
 
 use crate::auth::Tokens;
@@ -99,13 +99,20 @@ impl Api {
 
     /// Sends a request and returns the body of a success as JSON.
     async fn json(&self, what: &str, request: Request) -> Result<Value, Fault> {
-        let answer = self.call(what, request).await?;
-        answer.json().ok_or_else(|| {
-            Fault::Other(
-                Error::protocol(format!("{what}: the answer is no JSON"))
-                    .with_source(answer.cause(&[])),
-            )
-        })
+        let mut tried = 0;
+        loop {
+            let answer = self.call(what, request.clone()).await?;
+            if let Some(json) = answer.json() {
+                return Ok(json);
+            }
+            tried += 1;
+            if tried >= self.attempts {
+                let error = Error::transient(format!("{what}: the answer is no JSON"));
+                return Err(Fault::Other(error.with_source(answer.cause(&[]))));
+            }
+            // An answer that got lost on its way: what was done shows when it is asked for again.
+            tokio::time::sleep(Backoff::default().wait(tried, None, backoff::chance())).await;
+        }
     }
 
     /// Sends a request until there is an answer of success, a refusal, or patience ends.
@@ -123,7 +130,7 @@ impl Api {
     /// something about it.
     async fn exchange(&self, what: &str, request: impl Fn(u32) -> Request) -> Result<Answer> {
         let begun = Instant::now();
-        let (broken, renewed) = (AtomicU32::new(0), AtomicU32::new(0));
+        let broken = AtomicU32::new(0);
         // Attempts are counted here, since waiting for a limit to pass is none.
         let retry = Retry {
             attempts: u32::MAX,
@@ -133,21 +140,13 @@ impl Api {
         retry
             .run(what, |number| {
                 let request = request(number);
-                let (broken, renewed) = (&broken, &renewed);
+                let broken = &broken;
                 async move {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                     self.retried
                         .fetch_add(u64::from(number > 1), Ordering::Relaxed);
-                    match self.attempt(what, request).await {
-                        // A new token that is refused as well says that tokens are not the matter.
-                        Attempt::Retry { error, .. }
-                            if error.kind() == ErrorKind::Auth
-                                && renewed.fetch_add(1, Ordering::Relaxed) > 0 =>
-                        {
-                            Attempt::Fail(error)
-                        }
-                        judged => self.bounded(what, judged, begun, broken),
-                    }
+                    let judged = self.attempt(what, request).await;
+                    self.bounded(what, judged, begun, broken)
                 }
             })
             .await
@@ -237,7 +236,12 @@ impl Api {
             return Attempt::Retry { error, after };
         }
         let tried = broken.fetch_add(1, Ordering::Relaxed) + 1;
-        if tried >= self.attempts && error.kind() == ErrorKind::Transient {
+        // A service that refuses each new token refuses the credentials.
+        let most = match error.kind() {
+            ErrorKind::Auth => self.attempts.min(3),
+            _ => self.attempts,
+        };
+        if tried >= most && matches!(error.kind(), ErrorKind::Transient | ErrorKind::Auth) {
             return Attempt::Fail(match tried {
                 1 => error,
                 _ => error.with_hint(format!(

@@ -4,7 +4,7 @@
 use singer_core::{Error, Kind, Result};
 
 use crate::api::Fault;
-use crate::config::{Method, Mode};
+use crate::config::{Method, Mode, StreamConfig};
 use crate::place::Place;
 use crate::sql;
 use crate::warehouse::{Warehouse, lacks};
@@ -72,24 +72,46 @@ fn join(first: Error, second: Error) -> Error {
         .fold(first, |error, hint| error.with_hint(hint))
 }
 
-/// The data sets that are named as they are.
+/// The data sets that are known before there are rows: those named as they are, and those of `tenants`.
 fn datasets(warehouse: &Warehouse) -> Vec<String> {
     let config = &warehouse.config;
-    let own = config
-        .streams
-        .iter()
-        .filter_map(|(_, stream)| stream.dataset.clone());
-    let mut datasets: Vec<String> = config
-        .general
-        .dataset
-        .clone()
-        .into_iter()
-        .chain(own)
+    let general = &config.general;
+    let streams = config.streams.iter().map(|(_, stream)| stream);
+    let mut datasets: Vec<String> = streams
+        .chain([general])
+        .flat_map(|stream| datasets_of(stream, general))
         .collect();
-    datasets.retain(|dataset| !dataset.contains('{'));
     datasets.sort_unstable();
     datasets.dedup();
     datasets
+}
+
+fn datasets_of(stream: &StreamConfig, general: &StreamConfig) -> Vec<String> {
+    let mut datasets = Vec::new();
+    let tenants = stream.tenants.as_ref().or(general.tenants.as_ref());
+    if let Some(name) = stream.dataset.as_ref().or(general.dataset.as_ref()) {
+        expand(name, tenants.map_or(&[], Vec::as_slice), &mut datasets);
+    }
+    datasets
+}
+
+/// A name that depends on one column, with each value that the column may have.
+fn expand(name: &str, tenants: &[String], datasets: &mut Vec<String>) {
+    let parts = name.split_once('{').and_then(|(before, rest)| {
+        let (_, after) = rest.split_once('}')?;
+        Some((before, after))
+    });
+    match parts {
+        None => datasets.push(name.to_owned()),
+        Some((before, after)) if !after.contains('{') => {
+            datasets.extend(
+                tenants
+                    .iter()
+                    .map(|tenant| format!("{before}{tenant}{after}")),
+            );
+        }
+        Some(_) => {}
+    }
 }
 
 async fn check_dataset(
@@ -190,12 +212,10 @@ async fn check_dataset(
 fn own_table(warehouse: &Warehouse, dataset: &str, tables: &[String]) -> Option<String> {
     let streams = warehouse.config.streams.iter();
     let named = streams.filter_map(|(name, stream)| {
-        let own = stream
-            .dataset
-            .as_deref()
-            .or(warehouse.config.general.dataset.as_deref());
+        let own = datasets_of(stream, &warehouse.config.general);
+        let is_here = own.iter().any(|own| own == dataset);
         let table = stream.table.clone().unwrap_or_else(|| name.clone());
-        (own == Some(dataset) && stream.mode != Some(Mode::Replace)).then_some(table)
+        (is_here && stream.mode != Some(Mode::Replace)).then_some(table)
     });
     let named: Vec<String> = named.collect();
     tables.iter().find(|table| named.contains(table)).cloned()
@@ -249,5 +269,24 @@ impl Findings {
             }
             _ => Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_sets_of_tenants_are_known_if_the_config_lists_them() {
+        let tenants = ["1".to_owned(), "b".to_owned()];
+        let all = |name: &str, tenants: &[String]| {
+            let mut datasets = Vec::new();
+            expand(name, tenants, &mut datasets);
+            datasets
+        };
+        assert_eq!(all("plain", &tenants), ["plain"]);
+        assert_eq!(all("org_{id}_x", &tenants), ["org_1_x", "org_b_x"]);
+        assert!(all("org_{id}", &[]).is_empty());
+        assert!(all("{a}_{b}", &tenants).is_empty());
     }
 }

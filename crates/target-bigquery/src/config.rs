@@ -53,9 +53,6 @@ pub struct Config {
     pub journal_path: String,
     /// Whether missing data sets are created.
     pub create_dataset: bool,
-    /// Whether a version without rows empties the table.
-    #[serde(default)]
-    pub allow_empty: bool,
     /// Jobs and requests in flight.
     pub parallel: Option<usize>,
     /// What all connectors over HTTP share.

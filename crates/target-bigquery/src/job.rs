@@ -21,6 +21,7 @@ use singer_net::{Backoff, backoff};
 use tokio::sync::Semaphore;
 
 use crate::api::{Api, Fault, Job, Submission};
+use crate::warehouse::lacks;
 
 /// The wait before a job is looked at for the first time, and the longest between two looks.
 const FIRST_LOOK: Duration = Duration::from_millis(250);
@@ -84,7 +85,13 @@ impl Ended {
         match self {
             Self::Done(job) => Ok(job),
             Self::Failed(job) => Err(match job.failure {
-                Some(refused) => refused.error(what),
+                // A job is taken by who may run jobs, and fails where it meets the data.
+                Some(refused) => lacks(
+                    Fault::Refused(refused),
+                    what,
+                    "bigquery.tables.updateData",
+                    "roles/bigquery.dataEditor",
+                ),
                 None => Error::internal(what),
             }),
         }

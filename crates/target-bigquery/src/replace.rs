@@ -61,8 +61,9 @@ async fn make_hidden(inner: &Inner, shape: &Shape, place: &Place, hidden: &Place
     }
     let expiration = warehouse.context.now().timestamp_millis() + LIFETIME_MILLISECONDS;
     body["expirationTime"] = json!(expiration.to_string());
-    shape.spec.create(warehouse, hidden, body).await?;
+    let is_new = shape.spec.create(warehouse, hidden, body).await?;
     let mut ready = shape.spec.ensure(warehouse, hidden).await?;
+    ready.is_new = is_new;
     ready.location = location;
     Ok(ready)
 }
@@ -78,7 +79,11 @@ async fn old_table(inner: &Inner, place: &Place) -> Result<Option<Table>> {
 }
 
 /// Every row of the version is durable: what is not of it goes.
-pub(crate) async fn activate(inner: &Arc<Inner>, version: i64, rows: u64) -> Result<Outcome> {
+pub(crate) async fn activate(
+    inner: &Arc<Inner>,
+    version: i64,
+    rows: Option<u64>,
+) -> Result<Outcome> {
     let shape = inner.shape()?;
     match (shape.mode, shape.on_delete) {
         (Mode::Replace, _) => swap_all(inner, shape, version, rows).await,
@@ -128,7 +133,12 @@ async fn sweep(inner: &Inner, ready: &Ready, version: i64, on_delete: OnDelete) 
     Ok(job.affected_rows().unwrap_or_default())
 }
 
-async fn swap_all(inner: &Arc<Inner>, shape: &Shape, version: i64, rows: u64) -> Result<Outcome> {
+async fn swap_all(
+    inner: &Arc<Inner>,
+    shape: &Shape,
+    version: i64,
+    rows: Option<u64>,
+) -> Result<Outcome> {
     let suffix = format!("__new_{version}");
     let mut places: Vec<Place> = inner
         .places()
@@ -143,12 +153,11 @@ async fn swap_all(inner: &Arc<Inner>, shape: &Shape, version: i64, rows: u64) ->
     {
         // Its rows came in a run before, or there are none and that is meant.
         let is_there = inner.table_is_there(&hidden_place(&place, version)).await?;
-        if is_there || inner.warehouse.config.allow_empty {
+        if is_there || rows == Some(0) {
             places.push(place);
         } else {
             tracing::warn!(
                 stream = inner.stream.name,
-                rows,
                 "a version without records does not replace the table: `allow_empty` is not set"
             );
         }
@@ -156,15 +165,31 @@ async fn swap_all(inner: &Arc<Inner>, shape: &Shape, version: i64, rows: u64) ->
     for place in places {
         // A name that was cut is known by the stream's one table alone.
         let place = shape.route.fixed().unwrap_or(place);
-        swap(inner, shape, &place, version).await?;
+        swap(inner, shape, &place, version, rows).await?;
     }
     Ok(Outcome::default())
 }
 
-async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) -> Result<()> {
+async fn swap(
+    inner: &Arc<Inner>,
+    shape: &Shape,
+    place: &Place,
+    version: i64,
+    rows: Option<u64>,
+) -> Result<()> {
     let warehouse = &inner.warehouse;
     let hidden = hidden(inner, shape, place, version).await?;
     let old = old_table(inner, place).await?;
+    let arrived = inner.is_filled(&hidden.place) || !hidden.is_new;
+    if !arrived && rows != Some(0) {
+        tracing::warn!(
+            stream = inner.stream.name,
+            table = %place,
+            "a version does not replace the table: each of its rows was refused"
+        );
+        discard(inner, &hidden.place).await;
+        return Ok(());
+    }
     let what = format!("cannot replace the table `{place}`");
     let project = warehouse.api.project();
     let submission = Submission {
@@ -196,22 +221,28 @@ async fn swap(inner: &Arc<Inner>, shape: &Shape, place: &Place, version: i64) ->
     })?;
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");
-    restore(inner, shape, place, old.as_ref()).await?;
-    Ok(())
+    restore(inner, shape, place, old.as_ref()).await
 }
 
 /// Deletes the tables of versions that have taken their places, after a run that ended well.
 pub(crate) async fn clean(inner: &Inner) {
     for place in inner.swapped() {
-        let api = &inner.warehouse.api;
-        if let Err(fault) = api.delete_table(&place.dataset, &place.table).await {
-            let error = fault.error("cannot delete it");
-            tracing::warn!(table = %place, %error, "the table of the version is left; it goes within days");
-        }
+        discard(inner, &place).await;
     }
 }
 
-/// A copy may lose what a table says of its key, and bring the end of the table that it was copied from.
+/// Deletes the table of a version.
+async fn discard(inner: &Inner, hidden: &Place) {
+    inner.forget(hidden);
+    let api = &inner.warehouse.api;
+    if let Err(fault) = api.delete_table(&hidden.dataset, &hidden.table).await {
+        let error = fault.error("cannot delete it");
+        tracing::warn!(table = %hidden, %error, "the table of the version is left; it goes within days");
+    }
+}
+
+/// A copy may lose what a table says of its key, its labels and words, and bring the end of the table
+/// that it was copied from.
 async fn restore(inner: &Inner, shape: &Shape, place: &Place, old: Option<&Table>) -> Result<()> {
     let Some(new) = old_table(inner, place).await? else {
         return Ok(());
@@ -224,6 +255,15 @@ async fn restore(inner: &Inner, shape: &Shape, place: &Place, old: Option<&Table
     if new.primary_key.is_empty() && !shape.spec.keys.is_empty() {
         let key = json!({"primaryKey": {"columns": shape.spec.keys}});
         body.insert("tableConstraints".to_owned(), key);
+    }
+    let created = shape.spec.body();
+    for key in ["labels", "description", "friendlyName"] {
+        let wanted = old.and_then(|old| old.layout.get(key));
+        if let Some(wanted) = wanted.or_else(|| created.get(key))
+            && new.layout.get(key) != Some(wanted)
+        {
+            body.insert(key.to_owned(), wanted.clone());
+        }
     }
     if body.is_empty() {
         return Ok(());

@@ -197,6 +197,7 @@ pub fn dedupe(target: &str, keys: &[String], order_by: Option<&str>, before: &st
         .iter()
         .map(|column| format!("{} DESC", name(column)))
         .collect();
+    // Batches of a stream are under way side by side: their times say less than the ids of the rows.
     order.push(format!("{row_id} DESC"));
     format!(
         "DELETE FROM {target}\nWHERE {batched_at} < TIMESTAMP '{before}' AND {row_id} IN (\n  SELECT {row_id} FROM (\n    SELECT {row_id}, RANK() OVER (PARTITION BY {} ORDER BY {}) AS antiphon_rank\n    FROM {target}\n  ) WHERE antiphon_rank > 1\n)",

@@ -1,8 +1,8 @@
 //! One stream: its plan, where its batches go, and what becomes of rows that vanished.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,10 @@ pub(crate) struct Inner {
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
     /// Tables of versions that have taken their places, and how often.
     swaps: Mutex<HashMap<Place, u32>>,
+    /// Tables of versions that rows of this run arrived in.
+    filled: Mutex<HashSet<Place>>,
+    /// Files sent by load jobs.
+    files: AtomicU64,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
     has_warned: AtomicBool,
@@ -116,6 +120,8 @@ impl StreamWriter {
                 journal,
                 tables: Mutex::default(),
                 swaps: Mutex::default(),
+                filled: Mutex::default(),
+                files: AtomicU64::new(0),
                 has_failed: AtomicBool::new(false),
                 has_warned: AtomicBool::new(false),
             }),
@@ -328,6 +334,25 @@ impl Inner {
         swaps.keys().cloned().collect()
     }
 
+    /// The number of another file.
+    pub(crate) fn next_file(&self) -> u64 {
+        self.files.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Notes that rows arrived in a table of a version.
+    pub(crate) fn fill(&self, place: &Place) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if !filled.contains(place) {
+            filled.insert(place.clone());
+        }
+    }
+
+    /// Whether rows of this run arrived in a table of a version.
+    pub(crate) fn is_filled(&self, place: &Place) -> bool {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.contains(place)
+    }
+
     /// The places that were written to.
     pub(crate) fn places(&self) -> Vec<Place> {
         self.warehouse.places(&self.stream.name)
@@ -412,7 +437,7 @@ impl Writer for StreamWriter {
         }
     }
 
-    async fn activate_version(&self, version: i64, rows: u64) -> anyhow::Result<Outcome> {
+    async fn activate_version(&self, version: i64, rows: Option<u64>) -> anyhow::Result<Outcome> {
         let done = replace::activate(&self.inner, version, rows).await;
         if done.is_err() {
             self.inner.has_failed.store(true, Ordering::Relaxed);

@@ -151,7 +151,8 @@ impl Warehouse {
 
 /// The error of a refusal, which names the permission that is missing and the role that grants it.
 pub fn lacks(fault: Fault, what: &str, permission: &str, role: &str) -> Error {
-    if fault.is("accessDenied") {
+    let is_billing = matches!(&fault, Fault::Refused(refused) if refused.is_billing());
+    if fault.is("accessDenied") && !is_billing {
         let error = fault.error(what);
         return error.with_hint(format!(
             "this needs the permission `{permission}`: `{role}` grants it"

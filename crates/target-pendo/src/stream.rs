@@ -323,7 +323,8 @@ impl Writer for StreamWriter {
             .collect()
     }
 
-    async fn activate_version(&self, version: i64, rows: u64) -> anyhow::Result<Outcome> {
+    async fn activate_version(&self, version: i64, rows: Option<u64>) -> anyhow::Result<Outcome> {
+        let rows = rows.unwrap_or_default();
         let ready = self.ready()?;
         let mut sum = Outcome::default();
         let Some(memory) = ready.memory.get() else {

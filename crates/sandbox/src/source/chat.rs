@@ -107,13 +107,16 @@ pub struct Truth {
     pub body_letters: i64,
 }
 
+/// Appends the row with an index.
+type Write = fn(&mut CopyRow, &ChatPlan, u64);
+
 /// Makes the tables in an empty schema and fills them.
 pub(crate) async fn load(client: &Client, schema: &str, plan: &ChatPlan) -> Result<()> {
     client
         .batch_execute(&DEFINITIONS.replace("{schema}", schema))
         .await
         .context("cannot create the tables of the chat platform")?;
-    let tables: [(&str, &str, u64, fn(&mut CopyRow, &ChatPlan, u64)); 4] = [
+    let tables: [(&str, &str, u64, Write); 4] = [
         (
             "organizations",
             ORGANIZATION_COLUMNS,

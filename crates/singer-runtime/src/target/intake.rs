@@ -14,6 +14,7 @@ use singer_core::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::Writer;
+use super::options::Metadata;
 use super::read::{Blocks, Lines, MAX_LINE_BYTES};
 use super::shared::{End, Event, Shared};
 
@@ -181,7 +182,8 @@ impl<W: Writer> Intake<W> {
         content: Content<'_>,
     ) -> Result<Option<Vec<u8>>, Halt> {
         let block = self.while_waiting(blocks.next()).await?;
-        if self.slots.iter().any(|slot| slot.columns.is_some()) {
+        // Also before the first SCHEMA: it may stand in one block with its records.
+        if self.shared.options.metadata == Metadata::Added {
             self.times.receive(self.shared.context.now());
         }
         let block = block.transpose().map_err(|error| match content {

@@ -140,6 +140,14 @@ impl Refused {
         self.says("streaming buffer")
     }
 
+    /// Whether the project has no billing, which insertAll calls a denial.
+    pub fn is_billing(&self) -> bool {
+        matches!(
+            self.reason.as_str(),
+            "billingNotEnabled" | "billingTierLimitExceeded"
+        ) || (self.reason == "accessDenied" && self.says("free tier"))
+    }
+
     /// Whether the words hold a text, in any case of its letters.
     pub fn says(&self, text: &str) -> bool {
         self.message.to_ascii_lowercase().contains(text)
@@ -165,14 +173,14 @@ impl Refused {
 
     fn hint(&self) -> Option<&'static str> {
         Some(match self.reason.as_str() {
+            _ if self.is_billing() => {
+                "rows are written by statements and streams, which need a project with billing"
+            }
             "accessDenied" => {
                 "the credentials lack a permission: `--check` names it, and the role that grants it"
             }
             "quotaExceeded" => {
                 "a quota of the project is used up; it refills over the day: run again later, the state is kept"
-            }
-            "billingNotEnabled" | "billingTierLimitExceeded" => {
-                "statements on rows need a project with billing; without one use `mode` `append`"
             }
             "notFound" if self.says("dataset") => {
                 "is `location` that of the data set, and `create_dataset` on?"

@@ -146,7 +146,8 @@ fn put(url: &Url, body: Bytes, range: &str) -> Result<Request, Error> {
 fn progress(what: &str, answer: &Answer) -> Result<Progress, Fault> {
     if answer.status.is_success() {
         let json = answer.json().ok_or_else(|| {
-            Error::protocol(format!("{what}: the answer is no JSON")).with_source(answer.cause(&[]))
+            Error::transient(format!("{what}: the answer is no JSON"))
+                .with_source(answer.cause(&[]))
         })?;
         return Job::of(&json).map(Progress::Done);
     }

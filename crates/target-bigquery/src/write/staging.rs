@@ -155,14 +155,14 @@ impl Staging {
                 "roles/bigquery.jobUser",
             )
         })?;
-        match ended {
-            Ended::Done(job) => self.count(&job, file).map(|()| Loaded::All),
-            Ended::Failed(job) => match &job.failure {
-                Some(refused) if refused.reason == "invalid" => Ok(blame(&job, file)),
-                Some(refused) => Err(refused.error(&what)),
-                None => Err(Error::internal(what)),
-            },
+        if let Ended::Failed(job) = &ended
+            && let Some(refused) = &job.failure
+            && refused.reason == "invalid"
+        {
+            return Ok(blame(job, file));
         }
+        let job = ended.done(&what)?;
+        self.count(&job, file).map(|()| Loaded::All)
     }
 
     /// Compares what arrived with what was sent.

@@ -86,7 +86,7 @@ fn an_interrupted_version_is_resumed_and_ends_as_a_whole() {
 }
 
 #[test]
-fn a_version_that_lost_rows_does_not_take_the_place_of_the_table() {
+fn a_version_that_lost_rows_takes_effect_and_gets_them_back_from_the_rejects() {
     let world = World::new();
     world.feed(&replaced(), &full(1, 0..20)).expect_code(0);
     let bad = row(&json!({"id": 99, "name": "x", "revision": 1}))
@@ -95,7 +95,33 @@ fn a_version_that_lost_rows_does_not_take_the_place_of_the_table() {
     let input = schema() + &versioned(2, 0..3, 2) + &bad + &activate(2) + &state(2);
     let ended = world.feed(&replaced(), &input);
     ended.expect_code(3);
-    world.assert_orders(0..20, 1);
+    world.assert_orders(0..3, 2);
+    let repaired = world.folder.read("rejects.jsonl");
+    let repaired = repaired.replace("99999999999999999999999", "5");
+    world.folder.write("repaired.jsonl", repaired);
+    let run = world.run(&replaced()).args(["--input", "repaired.jsonl"]);
+    run.finish().expect_code(0);
+    let stored = world.bigquery.by("orders", "id");
+    assert_eq!(stored.keys().collect::<Vec<_>>(), ["0", "1", "2", "99"]);
+}
+
+#[test]
+fn a_version_of_which_every_row_was_refused_does_not_empty_the_table() {
+    for method in ["load", "storage_write"] {
+        for key in [true, false] {
+            let world = World::new();
+            let extra = json!({"mode": "replace", "method": method});
+            let schema = if key { schema() } else { keyless() };
+            let first = schema.clone() + &versioned(1, 0..5, 1) + &activate(1) + &state(1);
+            world.feed(&extra, &first).expect_code(0);
+            let bad = versioned(2, 0..3, 2)
+                .replace("\"revision\":2", "\"revision\":99999999999999999999999");
+            world
+                .feed(&extra, &(schema + &bad + &activate(2) + &state(2)))
+                .expect_code(3);
+            world.assert_orders(0..5, 1);
+        }
+    }
 }
 
 #[test]
@@ -122,7 +148,8 @@ fn a_version_without_rows_empties_the_table_only_if_it_may() {
     world.assert_orders(0..20, 1);
     let mut extra = replaced();
     extra["allow_empty"] = json!(true);
-    world.feed(&extra, &full(3, 0..0)).expect_code(0);
+    let ended = world.feed(&extra, &full(3, 0..0));
+    ended.expect_code(0).expect_log("replaced the table");
     assert_eq!(world.bigquery.count("orders"), Some(0));
 }
 

@@ -3,18 +3,20 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    self, AccessExpr, BinaryOperator, CastKind, InTarget, Spanned, Subscript, UnaryOperator,
+    self, AccessExpr, BinaryOperator, CastKind, InTarget, Subscript, UnaryOperator,
 };
 
-use super::cast::{cast, castable};
-use super::error::{Result, SqlError, SqlErrorKind, invalid, unsupported};
-use super::expr::{Comparison, Env, Expr, Frame, Members, Shared};
-use super::kind::{Field, Kind, supertype};
+use super::coerce::{check_equality, coerce, compare, no_signature, operate, unify};
+use super::compare::Comparison;
+use super::error::{Result, SqlError, invalid, unsupported};
+use super::expr::{Env, Expr, Shared};
+use super::kind::{Kind, supertype};
 use super::literal;
+use super::member::Members;
 use super::number::Operation;
 use super::query::Cte;
 use super::scan::Scan;
-use super::schema::{column_of, kind_of};
+use super::schema::kind_of;
 use super::scope::{Origins, Scope};
 use crate::bigquery::value::Value;
 
@@ -48,7 +50,7 @@ impl Typed {
         Typed::new(expr, Kind::Bool)
     }
 
-    fn weight(&self) -> (&Kind, bool) {
+    pub(super) fn weight(&self) -> (&Kind, bool) {
         (&self.kind, self.literal)
     }
 }
@@ -511,159 +513,6 @@ impl<'a> Binder<'a> {
             }
         }
     }
-
-    fn case(
-        &mut self,
-        operand: Option<&ast::Expr>,
-        branches: &[ast::CaseWhen],
-        otherwise: Option<&ast::Expr>,
-        whole: &ast::Expr,
-    ) -> Result<Typed> {
-        let mut conditions = Vec::new();
-        let mut results = Vec::new();
-        for branch in branches {
-            conditions.push(match operand {
-                Some(operand) => {
-                    let (left, right) = (self.bind(operand)?, self.bind(&branch.condition)?);
-                    compare(Comparison::Equal, left, right, &branch.condition)?
-                }
-                None => self.condition(&branch.condition, "CASE WHEN")?,
-            });
-            results.push(self.bind(&branch.result)?);
-        }
-        results.push(match otherwise {
-            Some(otherwise) => self.bind(otherwise)?,
-            None => Typed::literal(Value::Null, Kind::Null),
-        });
-        let (mut results, kind) = unify(results, "CASE", whole)?;
-        let otherwise = results.pop().map_or_else(Expr::null, |last| last.expr);
-        let branches = conditions
-            .into_iter()
-            .zip(results.into_iter().map(|result| result.expr));
-        let expr = Expr::Case(branches.collect(), Box::new(otherwise));
-        Ok(Typed::new(expr, kind))
-    }
-
-    /// CAST and SAFE_CAST.
-    fn cast(&mut self, value: Typed, target: &ast::DataType, safe: bool) -> Result<Typed> {
-        let (kind, _) = kind_of(target)?;
-        if !castable(&value.kind, &kind) {
-            return Err(invalid(format!(
-                "Invalid cast from {} to {kind}",
-                value.kind
-            )));
-        }
-        let column = column_of("CAST", target)?;
-        let limited = column.max_length.is_some() || column.digits.is_some();
-        let expr = Expr::Cast {
-            value: Box::new(value.expr),
-            from: value.kind,
-            to: kind.clone(),
-            limit: limited.then(|| Box::new(column)),
-        };
-        let expr = if safe {
-            Expr::Safe(Box::new(expr))
-        } else {
-            expr
-        };
-        Ok(Typed::new(expr, kind))
-    }
-
-    fn structure(
-        &mut self,
-        values: &[ast::Expr],
-        declared: &[ast::StructField],
-        whole: &ast::Expr,
-    ) -> Result<Typed> {
-        if !declared.is_empty() && declared.len() != values.len() {
-            return Err(
-                invalid("STRUCT type has a different number of fields than values").at(whole),
-            );
-        }
-        let mut fields = Vec::new();
-        let mut exprs = Vec::new();
-        let mut literal = true;
-        for (place, value) in values.iter().enumerate() {
-            let (value, name) = match value {
-                ast::Expr::Named { expr, name } => (&**expr, Some(name.value.clone())),
-                ast::Expr::Identifier(name) => (value, Some(name.value.clone())),
-                ast::Expr::CompoundIdentifier(path) => {
-                    (value, path.last().map(|name| name.value.clone()))
-                }
-                other => (other, None),
-            };
-            // A tuple has no names for its fields.
-            let name = name.filter(|_| !matches!(whole, ast::Expr::Tuple(_)));
-            let mut bound = self.bind(value)?;
-            let mut name = name;
-            if let Some(field) = declared.get(place) {
-                let (kind, _) = kind_of(&field.field_type)?;
-                bound = coerce(bound, &kind, value)?;
-                name = field.field_name.as_ref().map(|name| name.value.clone());
-            }
-            literal &= bound.literal;
-            fields.push(Field {
-                name,
-                kind: bound.kind,
-            });
-            exprs.push(bound.expr);
-        }
-        let expr = match constants(&exprs) {
-            Some(values) => Expr::Literal(Value::Struct(values)),
-            None => Expr::Struct(exprs),
-        };
-        Ok(Typed {
-            expr,
-            kind: Kind::Struct(fields),
-            literal: literal && declared.is_empty(),
-        })
-    }
-
-    /// An array of the given elements, which turn into one type.
-    pub(super) fn array(
-        &mut self,
-        elements: &[ast::Expr],
-        declared: Option<Kind>,
-        whole: &ast::Expr,
-    ) -> Result<Typed> {
-        let mut bound = Vec::new();
-        for element in elements {
-            bound.push(self.bind(element)?);
-        }
-        let literal = bound.iter().all(|element| element.literal);
-        let (bound, kind) = match declared {
-            Some(kind) => {
-                let coerced = bound
-                    .into_iter()
-                    .map(|element| coerce(element, &kind, whole));
-                (coerced.collect::<Result<Vec<_>>>()?, kind)
-            }
-            None => unify(bound, "ARRAY", whole)?,
-        };
-        if matches!(kind, Kind::Array(_)) {
-            return Err(invalid("Cannot construct array with element type ARRAY").at(whole));
-        }
-        let exprs: Vec<Expr> = bound.into_iter().map(|element| element.expr).collect();
-        let expr = match constants(&exprs) {
-            Some(values) => Expr::Literal(Value::Array(values)),
-            None => Expr::Array(exprs),
-        };
-        Ok(Typed {
-            expr,
-            kind: Kind::Array(Box::new(kind)),
-            literal,
-        })
-    }
-}
-
-fn constants(exprs: &[Expr]) -> Option<Vec<Value>> {
-    exprs
-        .iter()
-        .map(|expr| match expr {
-            Expr::Literal(value) => Some(value.clone()),
-            _ => None,
-        })
-        .collect()
 }
 
 fn negate(expr: Expr, negated: bool) -> Typed {
@@ -679,187 +528,4 @@ fn two(mut pair: Vec<Typed>, make: fn(Box<Expr>, Box<Expr>) -> Expr) -> Expr {
     let right = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
     let left = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
     make(Box::new(left), Box::new(right))
-}
-
-/// Turns a value into another type if that happens by itself.
-pub(super) fn coerce(value: Typed, target: &Kind, place: &impl Spanned) -> Result<Typed> {
-    if value.kind.same(target) || value.kind == Kind::Null {
-        return Ok(Typed {
-            kind: target.clone(),
-            ..value
-        });
-    }
-    if !value.kind.coerces(target, value.literal) {
-        return Err(invalid(format!(
-            "Could not cast value of type {} to type {target}",
-            value.kind
-        ))
-        .at(place));
-    }
-    if let Expr::Literal(inner) = &value.expr {
-        let found = cast(inner, &value.kind, target).map_err(|error| match error.kind {
-            SqlErrorKind::Invalid if value.kind == Kind::String => {
-                invalid(format!("Could not cast literal to type {target}"))
-            }
-            _ => error,
-        });
-        return Ok(Typed {
-            expr: Expr::Literal(found.map_err(|error| error.at(place))?),
-            kind: target.clone(),
-            literal: value.literal,
-        });
-    }
-    let expr = match (value.expr, &value.kind, target) {
-        // The literals in a STRUCT are taken as freely as those outside of it.
-        (Expr::Struct(parts), Kind::Struct(from), Kind::Struct(to)) => {
-            let parts = parts
-                .into_iter()
-                .zip(from.iter().zip(to))
-                .map(|(part, (from, to))| {
-                    let part = Typed {
-                        literal: value.literal,
-                        expr: part,
-                        kind: from.kind.clone(),
-                    };
-                    coerce(part, &to.kind, place).map(|part| part.expr)
-                });
-            Expr::Struct(parts.collect::<Result<_>>()?)
-        }
-        (expr, from, to) => Expr::Cast {
-            value: Box::new(expr),
-            from: from.clone(),
-            to: to.clone(),
-            limit: None,
-        },
-    };
-    Ok(Typed::new(expr, target.clone()))
-}
-
-/// Turns values into one type.
-pub(super) fn unify(
-    values: Vec<Typed>,
-    what: &str,
-    place: &impl Spanned,
-) -> Result<(Vec<Typed>, Kind)> {
-    let weights: Vec<_> = values.iter().map(Typed::weight).collect();
-    let Some(kind) = supertype(&weights) else {
-        let kinds: Vec<_> = values.iter().map(|value| &value.kind).collect();
-        return Err(no_signature(what, &kinds).at(place));
-    };
-    let values = values.into_iter().map(|value| coerce(value, &kind, place));
-    Ok((values.collect::<Result<_>>()?, kind))
-}
-
-pub(super) fn no_signature(what: &str, kinds: &[&Kind]) -> SqlError {
-    let kinds: Vec<String> = kinds.iter().map(ToString::to_string).collect();
-    let sort = if what.starts_with(|first: char| first.is_ascii_alphabetic()) && what != "IN" {
-        "function"
-    } else {
-        "operator"
-    };
-    invalid(format!(
-        "No matching signature for {sort} {what} for argument types: {}",
-        kinds.join(", ")
-    ))
-}
-
-fn check_equality(kind: &Kind, what: &str, place: &impl Spanned) -> Result<()> {
-    if kind.has_equality() {
-        return Ok(());
-    }
-    Err(invalid(format!(
-        "{what} is not defined for arguments of type {kind}"
-    ))
-    .at(place))
-}
-
-/// A comparison of two values.
-pub(super) fn compare(
-    comparison: Comparison,
-    left: Typed,
-    right: Typed,
-    place: &impl Spanned,
-) -> Result<Expr> {
-    let sign = match comparison {
-        Comparison::Equal => "=",
-        Comparison::NotEqual => "!=",
-        Comparison::Less => "<",
-        Comparison::LessOrEqual => "<=",
-        Comparison::Greater => ">",
-        Comparison::GreaterOrEqual => ">=",
-    };
-    let (mut pair, kind) = unify(vec![left, right], sign, place)?;
-    let by_equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
-    if !kind.has_equality() || !by_equality && !kind.has_order() {
-        return Err(invalid(format!(
-            "{sign} is not defined for arguments of type {kind}"
-        ))
-        .at(place));
-    }
-    let right = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
-    let left = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
-    Ok(Expr::Compare(comparison, Box::new(left), Box::new(right)))
-}
-
-/// An arithmetic operation.
-pub(super) fn operate(
-    operation: Operation,
-    left: Typed,
-    right: Typed,
-    place: &impl Spanned,
-) -> Result<Typed> {
-    let days = |value: &Typed| value.kind == Kind::Date;
-    if matches!(operation, Operation::Add | Operation::Subtract)
-        && days(&left)
-        && right.kind == Kind::Int64
-    {
-        let right = match operation {
-            Operation::Subtract => Expr::Arithmetic(
-                Operation::Subtract,
-                Kind::Int64,
-                Box::new(Expr::Literal(Value::Int64(0))),
-                Box::new(right.expr),
-            ),
-            _ => right.expr,
-        };
-        return Ok(Typed::new(
-            super::moment::date_plus(left.expr, right),
-            Kind::Date,
-        ));
-    }
-    let kinds = [&left.kind, &right.kind];
-    let refused = no_signature(operation.sign(), &kinds).at(place);
-    let (mut pair, mut kind) = unify(vec![left, right], operation.sign(), place)?;
-    if kind == Kind::Null {
-        kind = Kind::Int64;
-    }
-    let integers_only = matches!(
-        operation,
-        Operation::BitAnd
-            | Operation::BitOr
-            | Operation::BitXor
-            | Operation::ShiftLeft
-            | Operation::ShiftRight
-    );
-    let whole_only = matches!(operation, Operation::Quotient | Operation::Remainder);
-    if !kind.is_number()
-        || integers_only && kind != Kind::Int64
-        || whole_only && kind == Kind::Float64
-    {
-        return Err(refused);
-    }
-    let right = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
-    let left = pair.pop().map_or_else(Expr::null, |typed| typed.expr);
-    let result = match (operation, &kind) {
-        (Operation::Divide, Kind::Int64) => Kind::Float64,
-        _ => kind.clone(),
-    };
-    let expr = Expr::Arithmetic(operation, kind, Box::new(left), Box::new(right));
-    Ok(Typed::new(expr, result))
-}
-
-/// The value of an expression that looks at no row, such as that of LIMIT.
-pub(super) fn constant(expr: &Expr, env: &Env<'_>) -> Result<Value> {
-    let value = expr.eval(&Frame::new(&[], None), env)?;
-    Ok(value.into_owned())
 }

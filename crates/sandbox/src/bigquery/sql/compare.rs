@@ -142,3 +142,31 @@ fn hash<H: Hasher>(value: &Value, state: &mut H) {
         }
     }
 }
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Comparison {
+    pub(super) fn holds(self, found: Compared) -> Option<bool> {
+        let order = match found {
+            Compared::Unknown => return None,
+            Compared::Unordered => return Some(self == Comparison::NotEqual),
+            Compared::Ordered(order) => order,
+        };
+        Some(match self {
+            Comparison::Equal => order.is_eq(),
+            Comparison::NotEqual => order.is_ne(),
+            Comparison::Less => order.is_lt(),
+            Comparison::LessOrEqual => order.is_le(),
+            Comparison::Greater => order.is_gt(),
+            Comparison::GreaterOrEqual => order.is_ge(),
+        })
+    }
+}

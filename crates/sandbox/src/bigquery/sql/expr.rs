@@ -1,8 +1,6 @@
 //! Expressions whose names are resolved and whose types agree, and their evaluation over a row.
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
-use std::collections::HashSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -10,11 +8,11 @@ use sqlparser::tokenizer::Span;
 
 use super::aggregate::AggregateCall;
 use super::cast::{cast, constrain};
-use super::compare::{Compared, Key, compare, equal, has_null, order};
+use super::compare::{Comparison, compare, equal, order};
 use super::error::{Result, SqlErrorKind, invalid, unsupported};
 use super::kind::Kind;
+use super::member::{Members, Subquery, or};
 use super::number::{Operation, arithmetic};
-use super::relation::Relation;
 use super::window::WindowCall;
 use super::{Context, Tables};
 use crate::bigquery::table::Column;
@@ -123,92 +121,6 @@ impl PartialEq for Function {
 impl fmt::Debug for Function {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
-    Equal,
-    NotEqual,
-    Less,
-    LessOrEqual,
-    Greater,
-    GreaterOrEqual,
-}
-
-impl Comparison {
-    fn holds(self, found: Compared) -> Option<bool> {
-        let order = match found {
-            Compared::Unknown => return None,
-            Compared::Unordered => return Some(self == Comparison::NotEqual),
-            Compared::Ordered(order) => order,
-        };
-        Some(match self {
-            Comparison::Equal => order.is_eq(),
-            Comparison::NotEqual => order.is_ne(),
-            Comparison::Less => order.is_lt(),
-            Comparison::LessOrEqual => order.is_le(),
-            Comparison::Greater => order.is_gt(),
-            Comparison::GreaterOrEqual => order.is_ge(),
-        })
-    }
-}
-
-/// A query inside of an expression. One that does not look at the rows around it runs once.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Subquery {
-    pub(super) plan: Shared<Relation>,
-    pub(super) correlated: bool,
-    pub(super) answer: Shared<OnceCell<Answer>>,
-}
-
-/// The rows of a query, and its first column as a set.
-#[derive(Debug, Clone)]
-pub(super) struct Answer {
-    rows: Rc<Vec<Vec<Value>>>,
-    members: OnceCell<Rc<Members>>,
-}
-
-/// The values that IN looks among.
-#[derive(Debug, Default)]
-pub(super) struct Members {
-    known: HashSet<Key<'static>>,
-    /// Those with a NULL, which may be equal.
-    nullish: Vec<Value>,
-}
-
-impl Members {
-    pub(super) fn new(values: impl Iterator<Item = Value>) -> Members {
-        let mut members = Members::default();
-        for value in values {
-            if has_null(&value) {
-                members.nullish.push(value);
-            } else {
-                members.known.insert(Key(vec![Cow::Owned(value)]));
-            }
-        }
-        members
-    }
-
-    /// `needle IN members`, with NULL for unknown.
-    fn contain(&self, needle: &Value) -> Option<bool> {
-        if self.known.is_empty() && self.nullish.is_empty() {
-            return Some(false);
-        }
-        let not_a_number = matches!(needle, Value::Float64(number) if number.is_nan());
-        let mut found = Some(false);
-        if has_null(needle) {
-            let known = self.known.iter().filter_map(|key| key.0.first());
-            for value in known {
-                found = or(found, equal(needle, value));
-            }
-        } else if !not_a_number && self.known.contains(&Key(vec![Cow::Borrowed(needle)])) {
-            return Some(true);
-        }
-        for value in &self.nullish {
-            found = or(found, equal(needle, value));
-        }
-        found
     }
 }
 
@@ -633,35 +545,6 @@ impl Expr {
     }
 }
 
-impl Subquery {
-    fn run(&self, frame: &Frame<'_>, env: &Env<'_>) -> Result<Answer> {
-        if let Some(answer) = self.answer.0.get() {
-            return Ok(answer.clone());
-        }
-        let rows = self.plan.0.run(env, Some(frame))?;
-        let rows = rows.into_iter().map(Cow::into_owned).collect();
-        let answer = Answer {
-            rows: Rc::new(rows),
-            members: OnceCell::new(),
-        };
-        if self.correlated {
-            return Ok(answer);
-        }
-        answer.members();
-        Ok(self.answer.0.get_or_init(|| answer).clone())
-    }
-}
-
-impl Answer {
-    fn members(&self) -> Rc<Members> {
-        let members = self.members.get_or_init(|| {
-            let values = self.rows.iter().filter_map(|row| row.first().cloned());
-            Rc::new(Members::new(values))
-        });
-        Rc::clone(members)
-    }
-}
-
 fn values_of(parts: &[Expr], frame: &Frame<'_>, env: &Env<'_>) -> Result<Vec<Value>> {
     let values = parts.iter().map(|part| part.eval(frame, env));
     values.map(|value| value.map(Cow::into_owned)).collect()
@@ -690,14 +573,5 @@ fn element(array: &Value, index: &Value, first: i64, safe: bool) -> Result<Value
         Some(value) => Ok(value.clone()),
         None if safe => Ok(Value::Null),
         None => Err(invalid(format!("Array index {index} is out of bounds"))),
-    }
-}
-
-/// OR over what may be unknown.
-fn or(left: Option<bool>, right: Option<bool>) -> Option<bool> {
-    match (left, right) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), Some(false)) => Some(false),
-        _ => None,
     }
 }

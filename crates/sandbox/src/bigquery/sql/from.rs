@@ -2,9 +2,11 @@
 
 use sqlparser::ast::{self, JoinConstraint, JoinOperator, ObjectName, TableFactor, TableWithJoins};
 
-use super::bind::{Binder, compare};
+use super::bind::Binder;
+use super::coerce::compare;
+use super::compare::Comparison;
 use super::error::{Result, SqlError, SqlErrorKind, invalid, unsupported};
-use super::expr::{Comparison, Expr, Place};
+use super::expr::{Expr, Place};
 use super::kind::Kind;
 use super::matching::Matcher;
 use super::query::BoundQuery;

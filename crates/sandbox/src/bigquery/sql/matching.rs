@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::compare::Comparison;
 use super::compare::{Key, has_null};
 use super::error::Result;
-use super::expr::{Comparison, Env, Expr, Frame};
+use super::expr::{Env, Expr, Frame};
 use crate::bigquery::value::Value;
 use std::borrow::Cow;
 
@@ -69,13 +70,15 @@ impl Matcher {
         env: &Env<'_>,
         outer: Option<&Frame<'_>>,
     ) -> Result<Vec<(usize, usize)>> {
-        let mut candidates: HashMap<Key<'_>, Vec<usize>> = HashMap::with_capacity(right.len());
-        for (place, row) in right.iter().enumerate() {
+        // The first row of each key, and after each row the next one of the same key.
+        let mut first: HashMap<Key<'_>, usize> = HashMap::with_capacity(right.len());
+        let mut next: Vec<Option<usize>> = vec![None; right.len()];
+        for (place, row) in right.iter().enumerate().rev() {
             let frame = Frame::pair(&[], self.left_width, row, outer);
             if holds(self.right_filter.as_ref(), &frame, env)?
                 && let Some(key) = self.key(|(_, right, _)| right, &frame, env)?
             {
-                candidates.entry(key).or_default().push(place);
+                next[place] = first.insert(key, place);
             }
         }
         let mut pairs = Vec::new();
@@ -87,11 +90,13 @@ impl Matcher {
             let Some(key) = self.key(|(left, _, _)| left, &frame, env)? else {
                 continue;
             };
-            for other in candidates.get(&key).into_iter().flatten() {
-                let frame = Frame::pair(row, self.left_width, &right[*other], outer);
+            let mut candidate = first.get(&key).copied();
+            while let Some(other) = candidate {
+                let frame = Frame::pair(row, self.left_width, &right[other], outer);
                 if holds(self.rest.as_ref(), &frame, env)? {
-                    pairs.push((place, *other));
+                    pairs.push((place, other));
                 }
+                candidate = next[other];
             }
         }
         Ok(pairs)

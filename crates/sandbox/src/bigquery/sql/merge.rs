@@ -3,14 +3,13 @@
 use sqlparser::ast::{self, MergeAction, MergeClauseKind, MergeInsertKind, MergeUpdateKind};
 
 use super::bind::Binder;
-use super::dml::{
-    Changes, Plan, Set, Target, changed, check_count, full_row, insert_places, more_than_one, sets,
-};
+use super::dml::{Changes, Plan, Target, check_count, full_row, insert_places};
 use super::error::{Result, invalid, unsupported};
 use super::expr::{Env, Expr, Frame};
 use super::matching::Matcher;
 use super::relation::Relation;
 use super::scope::{Scope, same_name};
+use super::update::{Set, changed, more_than_one, sets};
 use crate::bigquery::value::Value;
 
 /// One WHEN of a MERGE.

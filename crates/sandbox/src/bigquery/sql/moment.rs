@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use sqlparser::ast::{self, Spanned};
 
-use super::bind::{Binder, Typed, coerce};
+use super::bind::{Binder, Typed};
 use super::calendar::{
     self, DAY, HOUR, MINUTE, Part, SECOND, boundaries, check_days, check_micros, civil, days_of,
     extract, truncate, zone_offset,
 };
 use super::cast::date;
+use super::coerce::coerce;
 use super::error::{Result, invalid, unsupported};
 use super::expr::{Env, Expr, Function};
 use super::kind::Kind;
@@ -220,7 +221,7 @@ fn moment_of(value: Typed, kind: &Kind, name: &str, place: &impl Spanned) -> Res
     if value.kind.coerces(kind, value.literal) {
         return coerce(value, kind, place);
     }
-    Err(super::bind::no_signature(name, &[&value.kind]).at(place))
+    Err(super::coerce::no_signature(name, &[&value.kind]).at(place))
 }
 
 /// Microseconds of a civil clock, or of UTC.

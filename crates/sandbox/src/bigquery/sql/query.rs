@@ -7,11 +7,13 @@ use sqlparser::ast::{
     self, LimitClause, OrderByKind, SetExpr, SetOperator, SetQuantifier, Spanned,
 };
 
-use super::bind::{Binder, constant};
-use super::call::{count, sort_key};
+use super::bind::Binder;
+use super::coerce::constant;
 use super::error::{Result, invalid, unsupported};
-use super::expr::{Expr, Shared, Subquery};
+use super::expr::{Expr, Shared};
 use super::kind::{Kind, supertype};
+use super::member::Subquery;
+use super::over::{count, sort_key};
 use super::relation::{Relation, SortKey};
 use super::scope::{Origins, same_name};
 

@@ -177,10 +177,12 @@ impl Relation {
             }
             Relation::Lookup(lookup) => lookup.run(env, outer),
             Relation::Project(input, exprs) => {
-                let rows = input.run(env, outer)?;
-                let rows = rows
-                    .iter()
-                    .map(|row| values(exprs, &Frame::new(row, outer), env));
+                let places = moved_columns(exprs);
+                let rows = input.run(env, outer)?.into_iter();
+                let rows = rows.map(|row| match (row, &places) {
+                    (Cow::Owned(mut row), Some(places)) => Ok(moved(&mut row, places)),
+                    (row, _) => values(exprs, &Frame::new(&row, outer), env),
+                });
                 rows.map(|row| row.map(Cow::Owned)).collect()
             }
             Relation::Aggregate { input, keys, calls } => {
@@ -188,10 +190,11 @@ impl Relation {
             }
             Relation::Window(input, calls) => {
                 let rows = input.run(env, outer)?;
-                let mut wide: Vec<Vec<Value>> = rows.iter().map(|row| row.to_vec()).collect();
-                for call in calls {
-                    let found = call.values(&rows, env, outer)?;
-                    for (row, value) in wide.iter_mut().zip(found) {
+                let found = calls.iter().map(|call| call.values(&rows, env, outer));
+                let found: Vec<Vec<Value>> = found.collect::<Result<_>>()?;
+                let mut wide: Vec<Vec<Value>> = rows.into_iter().map(Cow::into_owned).collect();
+                for values in found {
+                    for (row, value) in wide.iter_mut().zip(values) {
                         row.push(value);
                     }
                 }
@@ -315,6 +318,25 @@ pub(super) fn missing(name: &TableName) -> SqlError {
 fn values(exprs: &[Expr], frame: &Frame<'_>, env: &Env<'_>) -> Result<Vec<Value>> {
     let values = exprs.iter().map(|expr| expr.eval(frame, env));
     values.map(|value| value.map(Cow::into_owned)).collect()
+}
+
+/// The columns that a list is made of, if it is made of nothing else and of each but once.
+fn moved_columns(exprs: &[Expr]) -> Option<Vec<usize>> {
+    let mut seen = HashSet::new();
+    let column = |expr: &Expr| match expr {
+        Expr::Column(place) if place.depth == 0 && seen.insert(place.index) => Some(place.index),
+        _ => None,
+    };
+    exprs.iter().map(column).collect()
+}
+
+/// The values of some columns of a row that nobody else needs.
+fn moved(row: &mut [Value], places: &[usize]) -> Vec<Value> {
+    let take = |place: &usize| match row.get_mut(*place) {
+        Some(value) => std::mem::replace(value, Value::Null),
+        None => Value::Null,
+    };
+    places.iter().map(take).collect()
 }
 
 fn key<'r>(row: &'r [Value]) -> Key<'r> {

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use super::bind::Binder;
 use super::calendar::{DAY, HOUR, Part, truncate};
+use super::compare::Comparison;
 use super::compare::order;
-use super::expr::{Comparison, Expr, Place};
+use super::expr::{Expr, Place};
 use crate::bigquery::encode::logical_bytes;
 use crate::bigquery::table::{Column, Partitioning, Table, TableName, TimeUnit, Type};
 use crate::bigquery::value::Value;

@@ -70,10 +70,12 @@ async fn apply(client: &Client, schema: &str, wanted: ChatChange) -> Result<Chat
     let run = |what: String, rows: u64| run(client, what, rows);
     // First, as long as the newest row is one that a sync may have read.
     let messages_late = run(late(schema), wanted.messages_late).await?;
+    // A late row that is changed once more would be late no longer.
+    let others = format!("id % {ID_GAP} <> 0");
     let messages_updated = run(
         format!(
             "UPDATE {schema}.messages SET status = 'read', body = body || ' ✓', updated_at = clock_timestamp() \
-             WHERE id IN (SELECT id FROM {schema}.messages ORDER BY md5(id::text || updated_at::text) LIMIT $1)"
+             WHERE id IN (SELECT id FROM {schema}.messages WHERE {others} ORDER BY md5(id::text || updated_at::text) LIMIT $1)"
         ),
         wanted.messages_updated,
     )
@@ -81,7 +83,7 @@ async fn apply(client: &Client, schema: &str, wanted: ChatChange) -> Result<Chat
     let messages_at_once = run(
         format!(
             "UPDATE {schema}.messages SET status = 'read', updated_at = now() \
-             WHERE id IN (SELECT id FROM {schema}.messages ORDER BY md5('at once' || id::text) LIMIT $1)"
+             WHERE id IN (SELECT id FROM {schema}.messages WHERE {others} ORDER BY md5('at once' || id::text) LIMIT $1)"
         ),
         wanted.messages_at_once,
     )
@@ -139,7 +141,7 @@ fn fresh(schema: &str) -> String {
         &format!("nextval('{schema}.messages_id_seq')"),
         "date_trunc('second', now()) - interval '1 minute'",
         "date_trunc('second', now())",
-        "(SELECT place FROM generate_series(1, $1) AS place)",
+        "(SELECT place FROM generate_series(1, $1::bigint) AS place)",
     )
 }
 

@@ -219,12 +219,7 @@ impl<T: Target> Run<T> {
         }
         lane.step = Step::Busy;
         self.tasks.spawn(async move {
-            let result = guarded(async move {
-                writer
-                    .activate_version(version, rows.unwrap_or_default())
-                    .await
-            })
-            .await;
+            let result = guarded(async move { writer.activate_version(version, rows).await }).await;
             Done::Activated {
                 slot,
                 number,

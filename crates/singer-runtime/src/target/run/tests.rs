@@ -235,7 +235,8 @@ impl Writer for FakeWriter {
         vec![format!("PUT {} rows", batch.len())]
     }
 
-    async fn activate_version(&self, version: i64, rows: u64) -> anyhow::Result<Outcome> {
+    async fn activate_version(&self, version: i64, rows: Option<u64>) -> anyhow::Result<Outcome> {
+        let rows = rows.unwrap_or_default();
         let name = &self.stream.name;
         self.world.say(format!("activate {name} {version} {rows}"));
         Ok(Outcome::default())
