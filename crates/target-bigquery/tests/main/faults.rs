@@ -142,9 +142,10 @@ fn a_table_that_is_dropped_during_the_run_ends_it_and_is_not_made_anew_in_silenc
 
 #[test]
 fn a_table_that_changes_during_the_run_is_looked_at_again() {
-    for method in METHODS {
+    for method in ["load", "storage_write"] {
         let world = World::new();
-        let running = begun(&world, &json!({"method": method}));
+        // A new column may take minutes to be known to streams: that is not waited for here.
+        let running = begun(&world, &json!({"method": method, "patience_seconds": 1}));
         let inside = world.bigquery.inside();
         inside.drop_table(PROJECT, "raw", "orders");
         // A column is gone, and another one takes less.
