@@ -130,7 +130,7 @@ impl Api {
     /// something about it.
     async fn exchange(&self, what: &str, request: impl Fn(u32) -> Request) -> Result<Answer> {
         let begun = Instant::now();
-        let (broken, renewed) = (AtomicU32::new(0), AtomicU32::new(0));
+        let broken = AtomicU32::new(0);
         // Attempts are counted here, since waiting for a limit to pass is none.
         let retry = Retry {
             attempts: u32::MAX,
@@ -140,21 +140,13 @@ impl Api {
         retry
             .run(what, |number| {
                 let request = request(number);
-                let (broken, renewed) = (&broken, &renewed);
+                let broken = &broken;
                 async move {
                     self.requests.fetch_add(1, Ordering::Relaxed);
                     self.retried
                         .fetch_add(u64::from(number > 1), Ordering::Relaxed);
-                    match self.attempt(what, request).await {
-                        // A new token that is refused as well says that tokens are not the matter.
-                        Attempt::Retry { error, .. }
-                            if error.kind() == ErrorKind::Auth
-                                && renewed.fetch_add(1, Ordering::Relaxed) > 0 =>
-                        {
-                            Attempt::Fail(error)
-                        }
-                        judged => self.bounded(what, judged, begun, broken),
-                    }
+                    let judged = self.attempt(what, request).await;
+                    self.bounded(what, judged, begun, broken)
                 }
             })
             .await

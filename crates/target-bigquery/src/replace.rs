@@ -187,7 +187,8 @@ async fn swap(
             table = %place,
             "a version does not replace the table: each of its rows was refused"
         );
-        return discard(inner, &hidden.place).await;
+        discard(inner, &hidden.place).await;
+        return Ok(());
     }
     let what = format!("cannot replace the table `{place}`");
     let project = warehouse.api.project();
@@ -220,30 +221,24 @@ async fn swap(
     })?;
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");
-    restore(inner, shape, place, old.as_ref()).await?;
-    Ok(())
+    restore(inner, shape, place, old.as_ref()).await
 }
 
 /// Deletes the tables of versions that have taken their places, after a run that ended well.
 pub(crate) async fn clean(inner: &Inner) {
     for place in inner.swapped() {
-        let api = &inner.warehouse.api;
-        if let Err(fault) = api.delete_table(&place.dataset, &place.table).await {
-            let error = fault.error("cannot delete it");
-            tracing::warn!(table = %place, %error, "the table of the version is left; it goes within days");
-        }
+        discard(inner, &place).await;
     }
 }
 
-/// Deletes the table of a version that does not take its place.
-async fn discard(inner: &Inner, hidden: &Place) -> Result<()> {
+/// Deletes the table of a version.
+async fn discard(inner: &Inner, hidden: &Place) {
     inner.forget(hidden);
     let api = &inner.warehouse.api;
     if let Err(fault) = api.delete_table(&hidden.dataset, &hidden.table).await {
         let error = fault.error("cannot delete it");
         tracing::warn!(table = %hidden, %error, "the table of the version is left; it goes within days");
     }
-    Ok(())
 }
 
 /// A copy may lose what a table says of its key, its labels and words, and bring the end of the table

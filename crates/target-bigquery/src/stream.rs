@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -53,10 +53,12 @@ pub(crate) struct Inner {
     journal: Option<Arc<Journal>>,
     /// Tables that were looked at, by place.
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
-    /// Tables of versions that rows of this run arrived in.
-    filled: Mutex<HashSet<Place>>,
     /// Tables of versions that have taken their places, and how often.
     swaps: Mutex<HashMap<Place, u32>>,
+    /// Tables of versions that rows of this run arrived in.
+    filled: Mutex<HashSet<Place>>,
+    /// Files sent by load jobs.
+    files: AtomicU64,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
     has_warned: AtomicBool,
@@ -117,8 +119,9 @@ impl StreamWriter {
                 shape,
                 journal,
                 tables: Mutex::default(),
-                filled: Mutex::default(),
                 swaps: Mutex::default(),
+                filled: Mutex::default(),
+                files: AtomicU64::new(0),
                 has_failed: AtomicBool::new(false),
                 has_warned: AtomicBool::new(false),
             }),
@@ -317,20 +320,6 @@ impl Inner {
         self.warehouse.forget(&place.dataset);
     }
 
-    /// Notes that rows arrived in a table of a version.
-    pub(crate) fn fill(&self, place: &Place) {
-        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
-        if !filled.contains(place) {
-            filled.insert(place.clone());
-        }
-    }
-
-    /// Whether rows of this run arrived in a table of a version.
-    pub(crate) fn is_filled(&self, place: &Place) -> bool {
-        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
-        filled.contains(place)
-    }
-
     /// The table of a version takes its place: how often it has before.
     pub(crate) fn count_swap(&self, hidden: &Place) -> u32 {
         let mut swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
@@ -343,6 +332,25 @@ impl Inner {
     pub(crate) fn swapped(&self) -> Vec<Place> {
         let swaps = self.swaps.lock().unwrap_or_else(PoisonError::into_inner);
         swaps.keys().cloned().collect()
+    }
+
+    /// The number of another file.
+    pub(crate) fn next_file(&self) -> u64 {
+        self.files.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Notes that rows arrived in a table of a version.
+    pub(crate) fn fill(&self, place: &Place) {
+        let mut filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        if !filled.contains(place) {
+            filled.insert(place.clone());
+        }
+    }
+
+    /// Whether rows of this run arrived in a table of a version.
+    pub(crate) fn is_filled(&self, place: &Place) -> bool {
+        let filled = self.filled.lock().unwrap_or_else(PoisonError::into_inner);
+        filled.contains(place)
     }
 
     /// The places that were written to.

@@ -156,7 +156,7 @@ fn is_tenants_own(error: &Error) -> bool {
 async fn try_part(inner: &Arc<Inner>, batch: &Arc<Batch>, part: Part) -> Result<Written> {
     let shape = inner.shape()?;
     let ready = destination(inner, shape, &part).await?;
-    let first = send(inner, shape, batch, &part, &ready, 0).await;
+    let first = send(inner, shape, batch, &part, &ready).await;
     let error = match first {
         Ok(written) => {
             if shape.mode == Mode::Replace && written.sent > 0 {
@@ -189,7 +189,7 @@ async fn try_part(inner: &Arc<Inner>, batch: &Arc<Batch>, part: Part) -> Result<
         table = %part.place,
         "somebody has changed the table during the run; it was looked at again"
     );
-    send(inner, shape, batch, &part, &ready, 1).await
+    send(inner, shape, batch, &part, &ready).await
 }
 
 async fn destination(inner: &Arc<Inner>, shape: &Shape, part: &Part) -> Result<Arc<Ready>> {
@@ -207,10 +207,9 @@ async fn send(
     batch: &Arc<Batch>,
     part: &Part,
     ready: &Arc<Ready>,
-    round: u32,
 ) -> Result<Written> {
     match shape.method {
-        Method::Load => load::write(inner, shape, batch, part, ready, round).await,
+        Method::Load => load::write(inner, shape, batch, part, ready).await,
         Method::StorageWrite => storage::write(inner, shape, batch, part, ready).await,
         Method::Streaming => insert::write(inner, shape, batch, part, ready).await,
     }

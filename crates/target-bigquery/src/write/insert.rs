@@ -78,7 +78,7 @@ fn requests(
             continue;
         }
         let mut id = String::new();
-        stamp.write_id(*place, &mut id);
+        stamp.write_id(&mut id, *place);
         let extras = line.values(&record, &stamp, &id);
         let mut json = Vec::new();
         if let Err(error) = ndjson(&record, &ready.columns, &extras, &options, &mut json) {

@@ -30,22 +30,19 @@ const VAIN_FILES: u32 = 48;
 /// Rows that BigQuery may name one file after the other, before files are halved.
 const NAMED_ROUNDS: u32 = 4;
 
-/// Sends the rows of a part. The jobs of each round have names of their own: those of a round before are
-/// done, and its staging tables gone.
+/// Sends the rows of a part.
 pub(super) async fn write(
     inner: &Arc<Inner>,
     shape: &Shape,
     batch: &Arc<Batch>,
     part: &Part,
     ready: &Arc<Ready>,
-    round: u32,
 ) -> Result<Written> {
     let mut written = Written::default();
     let recipe = recipe(inner, shape, ready, batch);
     // Files to be tried: the whole part, then what is left of it.
     let mut waiting = vec![(part.clone(), 0)];
     let mut vain = 0;
-    let mut number = 0;
     while let Some((part, rounds)) = waiting.pop() {
         let file = encode(batch, &part, &recipe).await?;
         for (row, error) in &file.refused {
@@ -57,15 +54,13 @@ pub(super) async fn write(
         if file.rows.is_empty() {
             continue;
         }
-        number += 1;
         let sending = Sending {
             inner,
             shape,
             ready,
             file: &file,
             batch_number: batch.number(),
-            round,
-            number,
+            number: inner.next_file(),
         };
         let loaded = sending.send().await?;
         written.bytes += file.data.len() as u64;
@@ -165,7 +160,7 @@ pub(super) fn stamp(inner: &Inner, batch: &Batch) -> Stamp {
     Stamp {
         at: inner.warehouse.context.now().timestamp_micros(),
         prefix: format!(
-            "{}-{:012x}-",
+            "{}-{:012}-",
             inner.warehouse.context.run_id(),
             batch.number()
         ),
@@ -186,10 +181,9 @@ struct Sending<'a> {
     ready: &'a Ready,
     file: &'a File,
     batch_number: u64,
-    /// How often the part was sent before.
-    round: u32,
-    /// Which file of the batch's part it is.
-    number: u32,
+    /// Which file of the stream it is: one that is sent again, to a table that has changed, needs jobs
+    /// of its own, as those of the first time are over.
+    number: u64,
 }
 
 impl Sending<'_> {
@@ -200,7 +194,7 @@ impl Sending<'_> {
             &[
                 &self.inner.stream.name,
                 &self.batch_number.to_string(),
-                &format!("{}.{}", self.round, self.number),
+                &self.number.to_string(),
                 &self.file.hash,
             ],
         );
@@ -376,7 +370,6 @@ pub(super) fn preview(
         ready: &ready,
         file: &file,
         batch_number: batch.number(),
-        round: 0,
         number: 1,
     };
     let lines = String::from_utf8_lossy(&file.data);

@@ -34,12 +34,13 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// Writes the id of a row, which no other row has. As text, ids grow with the input: a later row of a
-    /// run has a greater one, and a row of a later run.
-    pub(crate) fn write_id(&self, row: u32, id: &mut String) {
+    /// Writes the id of a row by its place in the batch. Ids grow in the order of the input, also as
+    /// texts: of two versions of a row the later one has the greater id.
+    pub(crate) fn write_id(&self, id: &mut String, place: u32) {
         use std::fmt::Write as _;
         id.clear();
-        write!(id, "{}{row:08x}", self.prefix).expect("a string takes every write");
+        id.push_str(&self.prefix);
+        write!(id, "{place:07}").expect("a string takes every write");
     }
 }
 
@@ -212,7 +213,7 @@ pub(super) fn file(batch: &Batch, part: &Part, recipe: &Recipe) -> Result<File> 
             continue;
         }
         if recipe.line.has_ids() {
-            recipe.stamp.write_id(*row, &mut id);
+            recipe.stamp.write_id(&mut id, *row);
         }
         let mut extras = recipe.line.values(&record, &recipe.stamp, &id);
         let start = block.len();

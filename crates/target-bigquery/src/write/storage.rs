@@ -215,7 +215,7 @@ fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
             continue;
         }
         if recipe.line.has_ids() {
-            recipe.stamp.write_id(*row, &mut id);
+            recipe.stamp.write_id(&mut id, *row);
         }
         let named = recipe.line.values(&record, &recipe.stamp, &id);
         let mut extras: Vec<Extra<'_>> = named.into_iter().map(|(_, extra)| extra).collect();

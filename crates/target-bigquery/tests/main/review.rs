@@ -114,7 +114,6 @@ fn a_column_that_somebody_drops_during_the_run_is_added_again_and_no_row_is_lost
         );
         running.feed(rows(3..6, 1) + &state(1));
         let ended = running.finish();
-        eprintln!("{}", ended.text());
         ended.expect_code(0);
         let stored = world.bigquery.by("orders", "id");
         assert_eq!(stored.len(), 6, "{mode}");
@@ -135,7 +134,6 @@ fn a_run_killed_between_the_swap_and_the_state_does_not_cut_the_table() {
             world.bigquery.count("orders") == Some(30)
         });
         running.wait_for_log("replaced the table");
-        std::thread::sleep(std::time::Duration::from_millis(500));
         running.kill();
         // From the state on: the end of the version alone.
         let input = schema.clone() + &versioned(2, 20..30, 2) + &activate(2) + &state(2);
