@@ -351,10 +351,11 @@ impl Replaced {
         assert_eq!(self.pair.state(), Some(PARTS - 1));
         let all: Vec<u64> = (0..PARTS * ROWS).collect();
         assert_eq!(self.pair.stored_ids(), all);
+        // What the dead run has left goes by itself.
         let left = self.pair.bigquery.tables("raw");
         assert!(
             left.iter()
-                .all(|table| table == "orders" || table.ends_with("__new_2")),
+                .all(|table| table == "orders" || table.starts_with("orders__new_2")),
             "{left:?}"
         );
     }
@@ -415,7 +416,6 @@ fn replace_before_the_copy() {
 fn replace_between_the_copy_and_its_state() {
     for fault in [
         format!("slow:ms=600000,{JOBS},times=1"),
-        "slow:ms=600000,method=PATCH,times=1".to_owned(),
         "slow:ms=600000,method=DELETE,times=1".to_owned(),
     ] {
         let replaced = Replaced::new(false);

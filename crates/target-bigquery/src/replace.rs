@@ -231,7 +231,8 @@ async fn discard(inner: &Inner, hidden: &Place) -> Result<()> {
     Ok(())
 }
 
-/// A copy may lose what a table says of its key, and bring the end of the table that it was copied from.
+/// A copy may lose what a table says of its key, its labels and words, and bring the end of the table
+/// that it was copied from.
 async fn restore(inner: &Inner, shape: &Shape, place: &Place, old: Option<&Table>) -> Result<()> {
     let Some(new) = old_table(inner, place).await? else {
         return Ok(());
@@ -244,6 +245,15 @@ async fn restore(inner: &Inner, shape: &Shape, place: &Place, old: Option<&Table
     if new.primary_key.is_empty() && !shape.spec.keys.is_empty() {
         let key = json!({"primaryKey": {"columns": shape.spec.keys}});
         body.insert("tableConstraints".to_owned(), key);
+    }
+    let created = shape.spec.body();
+    for key in ["labels", "description", "friendlyName"] {
+        let wanted = old.and_then(|old| old.layout.get(key));
+        if let Some(wanted) = wanted.or_else(|| created.get(key))
+            && new.layout.get(key) != Some(wanted)
+        {
+            body.insert(key.to_owned(), wanted.clone());
+        }
     }
     if body.is_empty() {
         return Ok(());

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub(crate) struct Inner {
     tables: Mutex<HashMap<Place, Arc<OnceCell<Arc<Ready>>>>>,
     /// Tables of versions that rows of this run arrived in.
     filled: Mutex<HashSet<Place>>,
+    /// Files sent by load jobs.
+    files: AtomicU64,
     /// Whether a batch failed: what is on its way stays in the journal.
     has_failed: AtomicBool,
     has_warned: AtomicBool,
@@ -116,6 +118,7 @@ impl StreamWriter {
                 journal,
                 tables: Mutex::default(),
                 filled: Mutex::default(),
+                files: AtomicU64::new(0),
                 has_failed: AtomicBool::new(false),
                 has_warned: AtomicBool::new(false),
             }),
@@ -306,6 +309,11 @@ impl Inner {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
         tables.remove(place);
         self.warehouse.forget(&place.dataset);
+    }
+
+    /// The number of another file.
+    pub(crate) fn next_file(&self) -> u64 {
+        self.files.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Notes that rows arrived in a table of a version.

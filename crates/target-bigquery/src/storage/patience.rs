@@ -139,7 +139,7 @@ impl<'a> Patience<'a> {
                 Kind::Rejected,
                 ": the permission `bigquery.tables.updateData` is missing",
             )
-            .with_hint("the role BigQuery Data Editor on the dataset has it"),
+            .with_hint("`roles/bigquery.dataEditor` on the data set grants it"),
             Class::Missing => error(Kind::Rejected, ": there is no such table"),
             Class::Column => error(
                 Kind::Rejected,

@@ -7,8 +7,8 @@ use super::append::{Batch, Stop};
 use super::failure::{Class, Failure};
 use super::wire::{
     BatchCommitWriteStreamsRequest, BatchCommitWriteStreamsResponse, COMMITTED,
-    CreateWriteStreamRequest, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse, PENDING,
-    WriteStream,
+    CreateWriteStreamRequest, FinalizeWriteStreamRequest, FinalizeWriteStreamResponse,
+    GetWriteStreamRequest, PENDING, WriteStream,
 };
 use super::{Appended, BeforeCommit, Storage, TablePath};
 
@@ -89,6 +89,7 @@ impl Storage {
             write_stream: Some(WriteStream {
                 name: String::new(),
                 kind,
+                commit_time: None,
             }),
         };
         let mut patience = self.patience(table, "make a write stream for");
@@ -159,8 +160,34 @@ impl Storage {
             };
             match failure.class() {
                 Class::Committed => return Ok(true),
-                Class::Missing | Class::Over | Class::Final => return Ok(false),
+                // The state of a stream that is not right for a commit may be that it had one.
+                Class::Missing | Class::Over | Class::Final => {
+                    return self.is_committed(table, stream).await;
+                }
                 _ => patience.bear(failure).await?,
+            }
+        }
+    }
+
+    /// Whether a stream was committed; one that nobody knows was not.
+    async fn is_committed(&self, table: &TablePath, stream: &str) -> Result<bool> {
+        let mut patience = self.patience(table, "read a write stream of");
+        let request = GetWriteStreamRequest {
+            name: stream.to_owned(),
+        };
+        let routing = ("name", stream.to_owned());
+        loop {
+            let answer: Result<WriteStream, Failure> = self
+                .call("GetWriteStream", &routing, request.clone())
+                .await?;
+            match answer {
+                Ok(answer) => return Ok(answer.commit_time.is_some()),
+                Err(failure)
+                    if matches!(failure.class(), Class::Missing | Class::Over | Class::Final) =>
+                {
+                    return Ok(false);
+                }
+                Err(failure) => patience.bear(failure).await?,
             }
         }
     }

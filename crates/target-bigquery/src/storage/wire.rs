@@ -245,6 +245,15 @@ pub(super) struct WriteStream {
     /// [`COMMITTED`] or [`PENDING`].
     #[prost(int32, tag = "2")]
     pub(super) kind: i32,
+    /// When it was committed, if it was.
+    #[prost(message, optional, tag = "4")]
+    pub(super) commit_time: Option<Time>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct GetWriteStreamRequest {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
 }
 
 /// Rows are visible when acknowledged.

@@ -43,7 +43,6 @@ pub(super) async fn write(
     // Files to be tried: the whole part, then what is left of it.
     let mut waiting = vec![(part.clone(), 0)];
     let mut vain = 0;
-    let mut number = 0;
     while let Some((part, rounds)) = waiting.pop() {
         let file = encode(batch, &part, &recipe).await?;
         for (row, error) in &file.refused {
@@ -55,14 +54,13 @@ pub(super) async fn write(
         if file.rows.is_empty() {
             continue;
         }
-        number += 1;
         let sending = Sending {
             inner,
             shape,
             ready,
             file: &file,
             batch_number: batch.number(),
-            number,
+            number: inner.next_file(),
         };
         let loaded = sending.send().await?;
         written.bytes += file.data.len() as u64;
@@ -187,8 +185,9 @@ struct Sending<'a> {
     ready: &'a Ready,
     file: &'a File,
     batch_number: u64,
-    /// Which file of the batch's part it is.
-    number: u32,
+    /// Which file of the stream it is: one that is sent again, to a table that has changed, needs jobs
+    /// of its own, as those of the first time are over.
+    number: u64,
 }
 
 impl Sending<'_> {

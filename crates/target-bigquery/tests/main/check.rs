@@ -51,7 +51,8 @@ fn each_permission_that_is_missing_is_named_with_its_role() {
     ] {
         world.bigquery.deny(&[permission]);
         let ended = check();
-        ended.expect_code(1).expect_log(permission).expect_log(role);
+        assert_eq!(ended.code(), Some(1), "{permission}: {}", ended.stderr);
+        ended.expect_log(permission).expect_log(role);
     }
     // All of them at once, not one after the other.
     world
@@ -67,8 +68,9 @@ fn each_permission_that_is_missing_is_named_with_its_role() {
 fn a_data_set_that_cannot_be_created_is_told() {
     let world = World::new();
     world.bigquery.deny(&["bigquery.datasets.create"]);
-    let ended = world.run(&json!({})).arg("--check").finish();
-    ended
+    let input = schema() + &rows(0..3, 1) + &state(1);
+    world
+        .feed(&json!({}), &input)
         .expect_code(1)
         .expect_log("bigquery.datasets.create")
         .expect_log("roles/bigquery.user");

@@ -193,7 +193,14 @@ fn an_upload_whose_session_has_gone_begins_anew() {
 
 #[test]
 fn streams_of_the_storage_write_api_that_break_lose_and_double_nothing() {
+    // Five requests or so.
     let extra = json!({"method": "storage_write", "append_request_bytes": 1_000});
+    let rows = |numbers: std::ops::Range<u64>| -> String {
+        let long = "x".repeat(100);
+        numbers
+            .map(|id| row(&json!({"id": id, "name": format!("{id}{long}"), "revision": 1})))
+            .collect()
+    };
     for fault in [
         "grpc:path=/AppendRows,after=2,times=1",
         "grpc:path=/AppendRows,when=after,after=2,times=1",
@@ -205,7 +212,12 @@ fn streams_of_the_storage_write_api_that_break_lose_and_double_nothing() {
     ] {
         for schema in [schema(), keyless()] {
             let world = World::new();
-            passes(&world, &extra, &schema, &[fault]);
+            world.bigquery.set_faults(&[fault]);
+            let ended = world.feed(&extra, &(schema + &rows(0..40) + &state(1)));
+            assert_eq!(ended.code(), Some(0), "{fault}:\n{}", ended.stderr);
+            assert_eq!(printed(&ended), [1], "{fault}");
+            assert!(world.bigquery.struck() > 0, "{fault} never struck");
+            assert_eq!(world.bigquery.by("orders", "id").len(), 40, "{fault}");
         }
     }
 }

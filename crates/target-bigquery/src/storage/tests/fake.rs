@@ -432,7 +432,11 @@ impl UnaryService<CreateWriteStreamRequest> for Create {
                     ..Stream::default()
                 };
                 state.streams.insert(name.clone(), stream);
-                Ok(WriteStream { name, kind })
+                Ok(WriteStream {
+                    name,
+                    kind,
+                    commit_time: None,
+                })
             };
             fake.unary("CreateWriteStream", create, None).await
         })
