@@ -155,8 +155,8 @@ const USER_SCHEMAS: &str = "SELECT nspname::text FROM pg_namespace \
     WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'";
 
 enum Server {
-    Private(PrivateServer),
-    Embedded(Source, Mutex<()>),
+    Private(Box<PrivateServer>),
+    Embedded(Box<Source>, Mutex<()>),
 }
 
 fn server() -> &'static Server {
@@ -165,16 +165,14 @@ fn server() -> &'static Server {
     SERVER.get_or_init(|| {
         if Binaries::find().is_some() {
             let server = PrivateServer::start(PrivateServerOptions::default());
-            return Server::Private(wait(server).expect("PostgreSQL starts"));
+            return Server::Private(Box::new(wait(server).expect("PostgreSQL starts")));
         }
         let options = SourceOptions {
             source: Some(SourceChoice::Embedded),
             source_rows: 10,
             ..SourceOptions::default()
         };
-        Server::Embedded(
-            wait(source::start(&options)).expect("the embedded server starts"),
-            Mutex::default(),
-        )
+        let source = wait(source::start(&options)).expect("the embedded server starts");
+        Server::Embedded(Box::new(source), Mutex::default())
     })
 }
