@@ -190,6 +190,7 @@ async fn swap(
         discard(inner, &hidden.place).await;
         return Ok(());
     }
+    keep(inner, &hidden.place).await?;
     let what = format!("cannot replace the table `{place}`");
     let project = warehouse.api.project();
     let submission = Submission {
@@ -222,6 +223,22 @@ async fn swap(
     ended.done(&what)?;
     tracing::info!(stream = inner.stream.name, table = %place, version, "replaced the table");
     restore(inner, shape, place, old.as_ref()).await
+}
+
+/// From now on the table of a version does not go by itself: a copy may take that along, and the table
+/// that it replaces would vanish if nobody came to mend it.
+async fn keep(inner: &Inner, hidden: &Place) -> Result<()> {
+    let body = json!({"expirationTime": null});
+    let api = &inner.warehouse.api;
+    let patched = api.patch_table(&hidden.dataset, &hidden.table, &body, None);
+    patched.await.map_err(|fault| {
+        crate::warehouse::lacks(
+            fault,
+            &format!("cannot change the table `{hidden}`"),
+            "bigquery.tables.update",
+            "roles/bigquery.dataEditor",
+        )
+    })
 }
 
 /// Deletes the tables of versions that have taken their places, after a run that ended well.

@@ -96,6 +96,12 @@ impl Versions {
         }
     }
 
+    /// Whether records came whose version did not take effect.
+    pub(crate) fn is_unactivated(&self) -> bool {
+        self.current
+            .is_some_and(|current| current.activated.is_none())
+    }
+
     /// The input ended, and the records had no version but one that was given to them here: that
     /// version and its records, if a STATE came after the last one.
     pub(crate) fn end_implied(&mut self, records_before_state: u64) -> Option<(i64, u64)> {

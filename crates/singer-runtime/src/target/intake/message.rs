@@ -238,6 +238,13 @@ impl<W: Writer> Intake<W> {
             let decision = self.slots[slot].versions.end(self.records_before_state);
             self.decide(slot, decision);
             if !std::mem::take(&mut self.slots[slot].is_implied) {
+                let slot = &self.slots[slot];
+                if slot.replaces() != Replaces::Nothing && slot.versions.is_unactivated() {
+                    tracing::warn!(
+                        stream = slot.handle.name(),
+                        "the rows of a version replace nothing: the tap has not activated it"
+                    );
+                }
                 continue;
             }
             match self.slots[slot]
