@@ -168,18 +168,27 @@ impl<'a> Record<'a> {
     /// strings, so that it is JSON whatever the tap wrote.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let row = self.row();
-        let last = self.text(row.start, row.end);
-        if !row.is_merged {
-            json::write_finite(out, last);
-            return;
+        if row.is_merged {
+            json::write_merged(out, self.texts());
+        } else {
+            json::write_finite(out, self.text(row.start, row.end));
         }
-        let earlier = self
-            .batch
-            .superseded
+    }
+
+    /// The record as it came, byte for byte; of several with one key all, in the order of the input.
+    pub fn texts(&self) -> impl Iterator<Item = &'a [u8]> {
+        let row = self.row();
+        let superseded: &[Superseded] = if row.is_merged {
+            &self.batch.superseded
+        } else {
+            &[]
+        };
+        let (record, index) = (*self, self.index);
+        superseded
             .iter()
-            .filter(|superseded| superseded.row as usize == self.index)
-            .map(|superseded| self.text(superseded.start, superseded.end));
-        json::write_merged(out, earlier.chain([last]));
+            .filter(move |superseded| superseded.row as usize == index)
+            .map(move |superseded| record.text(superseded.start, superseded.end))
+            .chain([record.text(row.start, row.end)])
     }
 
     /// Appends the key as a JSON object of the stream's key properties, or `null` if it has none.

@@ -202,13 +202,13 @@ fn encode(batch: &Batch, part: &Part, recipe: &Recipe) -> Encoded {
     let mut digest = Digest::new(&SHA256);
     digest.update(part.place.to_string().as_bytes());
     digest.update(&part.version.unwrap_or_default().to_le_bytes());
-    let (mut raw, mut id, mut number) = (Vec::new(), String::new(), String::new());
+    let (mut id, mut number) = (String::new(), String::new());
     for row in &part.rows {
         let record = batch.record(*row as usize);
         if !recipe.changes {
-            raw.clear();
-            record.write_json(&mut raw);
-            digest.update(&raw);
+            for text in record.texts() {
+                digest.update(text);
+            }
         }
         if let Some(error) = null_key(&record, &recipe.keys, batch) {
             encoded.refused.push((*row, error));
