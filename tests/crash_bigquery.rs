@@ -414,14 +414,10 @@ fn replace_before_the_copy() {
 
 #[test]
 fn replace_between_the_copy_and_its_state() {
-    for fault in [
-        format!("slow:ms=600000,{JOBS},times=1"),
-        "slow:ms=600000,method=DELETE,times=1".to_owned(),
-    ] {
-        let replaced = Replaced::new(false);
-        replaced.kill_at(&[&fault]);
-        replaced.recovers();
-    }
+    // The copy is made, and nobody hears of it.
+    let replaced = Replaced::new(false);
+    replaced.kill_at(&[&format!("slow:ms=600000,{JOBS},times=1")]);
+    replaced.recovers();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sandbox::bigquery::Denied;
 use serde_json::{Value, json};
+use singer_core::value::time::parse_timestamp;
 use singer_test::bin::{Finished, Run, workspace};
 use singer_test::folder::Folder;
 use singer_test::runtime::wait;
@@ -126,8 +127,11 @@ impl Example {
 }
 
 /// By what the view tells which version is newer.
-fn order(row: &Value) -> [String; 2] {
-    ["updated_at", "_sdc_row_id"].map(|column| row[column].as_str().unwrap_or_default().to_owned())
+fn order(row: &Value) -> (i64, String) {
+    let text = |column: &str| row[column].as_str().unwrap_or_default().to_owned();
+    // As a time: fractions of different lengths do not compare as texts.
+    let updated_at = parse_timestamp(&text("updated_at")).expect("updated_at is a time");
+    (updated_at, text("_sdc_row_id"))
 }
 
 /// BigQuery's JSON has integers as text.

@@ -28,6 +28,7 @@ struct Inner {
     dry_run: DryRun,
     switches: Vec<String>,
     report: Option<PathBuf>,
+    stored_state: Option<String>,
 }
 
 /// Whether the run only shows what it would do.
@@ -59,6 +60,7 @@ impl Context {
                 dry_run: DryRun::No,
                 switches: Vec::new(),
                 report: None,
+                stored_state: None,
             }),
         }
     }
@@ -90,6 +92,18 @@ impl Context {
     #[must_use]
     pub(crate) fn with_report(self, path: PathBuf) -> Self {
         self.changed(|inner| inner.report = Some(path))
+    }
+
+    /// The same context with the state that stands in the `--state-file`; empty if it is not there yet.
+    #[must_use]
+    pub(crate) fn with_stored_state(self, state: String) -> Self {
+        self.changed(|inner| inner.stored_state = Some(state))
+    }
+
+    /// The state that stood in the `--state-file` when the run began, from which the tap goes on; empty if
+    /// there was none, `None` if the run has no such file.
+    pub fn stored_state(&self) -> Option<&str> {
+        self.inner.stored_state.as_deref()
     }
 
     /// The binary's name.

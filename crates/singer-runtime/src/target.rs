@@ -69,10 +69,11 @@ pub trait Target: Sized + Send + Sync + 'static {
 
     /// Makes durable what the target itself keeps about confirmed rows (memories of sent values).
     /// Called before a STATE is printed: it covers every batch whose [`Batch::number`] is below
-    /// `position`, of the last ones perhaps only the first rows.
-    fn sync(&self, position: u64) -> impl Future<Output = anyhow::Result<()>> + Send {
+    /// `position`, of the last ones perhaps only the first rows. A run that dies before it is printed goes
+    /// on from the one before: [`Context::stored_state`] tells the next run which of the two it was.
+    fn sync(&self, position: u64, state: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         async move {
-            let _ = position;
+            let _ = (position, state);
             Ok(())
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! Only rows that are appended need it; rows with a key find themselves. A batch is entered, on disk,
 //! before the one request that makes its rows visible, with the name by which BigQuery knows that
-//! request. It is taken out before a STATE is printed that covers it. A run that meets the same rows again
+//! request. Before a STATE is printed that covers it, it is marked with the hash of that STATE, and taken
+//! out before the next one. A run that meets the same rows again
 //! (by their hash) asks BigQuery for that name instead of appending them once more.
 //!
 //! | killed | the journal has | the next run |
@@ -11,7 +12,11 @@
 //! | before the entry | nothing | appends the rows, whose time had not come |
 //! | between entry and request | the batch | asks, hears that nobody knows the name, appends under the same name |
 //! | between request and STATE | the batch | asks, hears that it is done, counts the rows |
-//! | after it was taken out, before the STATE was printed | nothing | appends again: at least once |
+//! | after it was marked, before the STATE is in the `--state-file` | the batch | finds another STATE there: as above |
+//! | after that | the batch, with the mark of the STATE that is there | forgets it |
+//!
+//! A run without a `--state-file` cannot know whether the STATE of a mark was printed, and forgets what is
+//! marked: killed in that moment, rows are appended again, at least once.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +26,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use singer_core::{Error, Result};
+
+use crate::hex;
 
 /// Entries of earlier runs that are kept at most.
 const MOST_INHERITED: usize = 10_000;
@@ -35,6 +42,9 @@ pub struct Entry {
     pub hash: String,
     /// The name by which BigQuery knows what makes them visible.
     pub name: String,
+    /// The hash of the STATE that covers it, once that was to be printed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub covered_by: Option<String>,
 }
 
 /// The journal of one stream.
@@ -56,11 +66,17 @@ struct Inner {
 }
 
 impl Journal {
-    /// Opens the journal of a stream; `None` if another run has it.
+    /// Opens the journal of a stream; `None` if another run has it. `state` is the one that stands in the
+    /// `--state-file`, if the run has one.
     ///
     /// # Errors
     /// If the folder cannot be written.
-    pub fn open(folder: &Path, stream: &str, identity: &str) -> Result<Option<Self>> {
+    pub fn open(
+        folder: &Path,
+        stream: &str,
+        identity: &str,
+        state: Option<&str>,
+    ) -> Result<Option<Self>> {
         let wrong = |path: &Path| {
             let path = path.display().to_string();
             move |error: std::io::Error| {
@@ -84,7 +100,7 @@ impl Journal {
             Err(fs::TryLockError::Error(error)) => return Err(wrong(&lock_path)(error)),
         }
         let path = folder.join(format!("{name}.jsonl"));
-        let inherited = read(&path).map_err(wrong(&path))?;
+        let inherited = read(&path, state).map_err(wrong(&path))?;
         Ok(Some(Self {
             path,
             inner: Mutex::new(Inner {
@@ -126,13 +142,18 @@ impl Journal {
         self.lock().own.iter().any(|(_, entry)| entry.name == name)
     }
 
-    /// A STATE is to be printed that covers all batches with a lower number.
-    pub fn cover(&self, position: u64) -> Result<()> {
+    /// A STATE is to be printed that covers all batches with a lower number. The one before was printed.
+    pub fn cover(&self, position: u64, state: &str) -> Result<()> {
         let mut inner = self.lock();
-        let before = inner.own.len();
-        inner.own.retain(|(number, _)| *number >= position);
-        if inner.own.len() == before {
+        if inner.own.is_empty() {
             return Ok(());
+        }
+        inner.own.retain(|(_, entry)| entry.covered_by.is_none());
+        let mark = hash_of(state);
+        for (number, entry) in &mut inner.own {
+            if *number < position {
+                entry.covered_by = Some(mark.clone());
+            }
         }
         self.rewrite(&mut inner)
     }
@@ -153,6 +174,7 @@ impl Journal {
             names.iter().map(|name| Entry {
                 hash: hash.clone(),
                 name: name.clone(),
+                covered_by: None,
             })
         });
         let own = inner.own.iter().map(|(_, entry)| entry.clone());
@@ -197,15 +219,18 @@ fn file_name(stream: &str, identity: &str) -> String {
         .take(80)
         .collect();
     let hash = ring::digest::digest(&ring::digest::SHA256, identity.as_bytes());
-    let hash: String = hash.as_ref()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = hex(hash.as_ref().get(..8).unwrap_or_default());
     format!("{plain}-{hash}")
 }
 
-/// The entries of a file. A last line that was cut off was never acted on, and does not count.
-fn read(path: &Path) -> std::io::Result<HashMap<String, Vec<String>>> {
+fn hash_of(state: &str) -> String {
+    let hash = ring::digest::digest(&ring::digest::SHA256, state.trim().as_bytes());
+    hex(hash.as_ref().get(..16).unwrap_or_default())
+}
+
+/// The entries of a file that `state` does not cover. A last line that was cut off was never acted on, and
+/// does not count.
+fn read(path: &Path, state: Option<&str>) -> std::io::Result<HashMap<String, Vec<String>>> {
     let mut entries: HashMap<String, Vec<String>> = HashMap::new();
     let text = match fs::metadata(path) {
         Ok(metadata) if metadata.len() <= MOST_BYTES => fs::read(path)?,
@@ -223,6 +248,14 @@ fn read(path: &Path) -> std::io::Result<HashMap<String, Vec<String>>> {
         .take(MOST_INHERITED)
     {
         if let Ok(entry) = serde_json::from_slice::<Entry>(line) {
+            let is_covered = match (&entry.covered_by, state) {
+                (Some(mark), Some(state)) => *mark == hash_of(state),
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if is_covered {
+                continue;
+            }
             entries.entry(entry.hash).or_default().push(entry.name);
         }
     }
@@ -243,13 +276,14 @@ mod tests {
     }
 
     fn open(folder: &Path) -> Journal {
-        Journal::open(folder, "s", "p.d.s").unwrap().unwrap()
+        Journal::open(folder, "s", "p.d.s", None).unwrap().unwrap()
     }
 
     fn entry(hash: &str, name: &str) -> Entry {
         Entry {
             hash: hash.to_owned(),
             name: name.to_owned(),
+            covered_by: None,
         }
     }
 
@@ -274,13 +308,43 @@ mod tests {
         let journal = open(&folder);
         journal.enter(0, entry("a", "one")).unwrap();
         journal.enter(5, entry("b", "two")).unwrap();
-        journal.cover(5).unwrap();
+        journal.cover(5, "{}").unwrap();
         journal.enter(7, entry("c", "three")).unwrap();
         drop(journal);
         let journal = open(&folder);
         assert_eq!(journal.inherit("a"), None);
         assert_eq!(journal.inherit("b").as_deref(), Some("two"));
         assert_eq!(journal.inherit("c").as_deref(), Some("three"));
+    }
+
+    #[test]
+    fn a_mark_counts_only_if_its_state_was_stored() {
+        let folder = folder("mark");
+        let with = |state| {
+            Journal::open(&folder, "s", "p.d.s", state)
+                .unwrap()
+                .unwrap()
+        };
+        let journal = with(Some(""));
+        journal.enter(0, entry("a", "one")).unwrap();
+        journal.cover(1, "{\"n\": 1}").unwrap();
+        journal.enter(1, entry("b", "two")).unwrap();
+        drop(journal);
+        // It died before the state was in its file.
+        let journal = with(Some("{\"n\": 0}"));
+        assert_eq!(journal.inherit("a").as_deref(), Some("one"));
+        drop(journal);
+        // It died after that.
+        let journal = with(Some("{\"n\": 1}\n"));
+        assert_eq!(journal.inherit("a"), None);
+        assert_eq!(journal.inherit("b").as_deref(), Some("two"));
+        // With the next state nothing marks it any more.
+        journal.enter(5, entry("c", "three")).unwrap();
+        journal.cover(6, "{\"n\": 2}").unwrap();
+        journal.enter(6, entry("d", "four")).unwrap();
+        journal.cover(6, "{\"n\": 3}").unwrap();
+        drop(journal);
+        assert_eq!(with(Some("{\"n\": 2}")).inherit("c"), None);
     }
 
     #[test]
@@ -291,7 +355,7 @@ mod tests {
         drop(journal);
         let journal = open(&folder);
         journal.enter(0, entry("b", "two")).unwrap();
-        journal.cover(1).unwrap();
+        journal.cover(1, "{}").unwrap();
         drop(journal);
         assert_eq!(open(&folder).inherit("a").as_deref(), Some("one"));
     }
@@ -311,8 +375,16 @@ mod tests {
         let folder = folder("cut");
         let journal = open(&folder);
         journal.enter(0, entry("a", "one")).unwrap();
-        assert!(Journal::open(&folder, "s", "p.d.s").unwrap().is_none());
-        assert!(Journal::open(&folder, "s", "p.d.other").unwrap().is_some());
+        assert!(
+            Journal::open(&folder, "s", "p.d.s", None)
+                .unwrap()
+                .is_none()
+        );
+        assert!(
+            Journal::open(&folder, "s", "p.d.other", None)
+                .unwrap()
+                .is_some()
+        );
         let path = journal.path.clone();
         drop(journal);
         let mut text = fs::read(&path).unwrap();

@@ -109,8 +109,8 @@ Examples:
         Ok(writer)
     }
 
-    async fn sync(&self, position: u64) -> anyhow::Result<()> {
-        Ok(self.journals.cover(position)?)
+    async fn sync(&self, position: u64, state: &str) -> anyhow::Result<()> {
+        Ok(self.journals.cover(position, state)?)
     }
 
     async fn close(&self) -> anyhow::Result<()> {

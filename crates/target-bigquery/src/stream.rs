@@ -491,7 +491,13 @@ impl Journals {
             stream.name
         );
         let folder = Path::new(&warehouse.config.journal_path);
-        let journal = Journal::open(folder, &stream.name, &identity)?.map(Arc::new);
+        let journal = Journal::open(
+            folder,
+            &stream.name,
+            &identity,
+            warehouse.context.stored_state(),
+        )?
+        .map(Arc::new);
         if journal.is_none() {
             tracing::warn!(
                 stream = stream.name,
@@ -503,10 +509,10 @@ impl Journals {
     }
 
     /// Before a STATE is printed.
-    pub(crate) fn cover(&self, position: u64) -> Result<()> {
+    pub(crate) fn cover(&self, position: u64, state: &str) -> Result<()> {
         self.all()
             .iter()
-            .try_for_each(|journal| journal.cover(position))
+            .try_for_each(|journal| journal.cover(position, state))
     }
 
     /// After a run that ended well.

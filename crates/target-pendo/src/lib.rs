@@ -108,7 +108,7 @@ Examples:
             .with_context(|| format!("cannot plan the stream `{name}`"))
     }
 
-    async fn sync(&self, _: u64) -> anyhow::Result<()> {
+    async fn sync(&self, _: u64, _: &str) -> anyhow::Result<()> {
         for memory in self.memories() {
             on_disk(move || memory.sync()).await?;
         }

@@ -103,6 +103,10 @@ impl Job {
         // What can be wrong with files is found before anything is connected.
         let state_file = self.arguments.state_file.take();
         let state_file = state_file.map(StateFile::new).transpose()?;
+        let context = match &state_file {
+            Some(file) => context.with_stored_state(file.stored()),
+            None => context,
+        };
         let replay = self.replay(&context)?;
         let mut rejects_path = self.options.rejects_path.clone();
         if let Some(replay) = &replay {

@@ -58,7 +58,7 @@ impl Outlet {
         );
         async move {
             on_disk(move || shared.rejects().sync()).await?;
-            target.sync(position).await?;
+            target.sync(position, &state).await?;
             on_disk(move || {
                 let mut sinks = sinks.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(file) = &sinks.file {

@@ -51,6 +51,16 @@ impl StateFile {
         Ok(file)
     }
 
+    /// The state that stands in the file, its last whole line; empty if there is none.
+    pub(crate) fn stored(&self) -> String {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let mut lines = text.lines().rev().map(str::trim);
+        lines
+            .find(|line| !line.is_empty())
+            .unwrap_or_default()
+            .to_owned()
+    }
+
     /// Proves that a state can be stored, so that a run does not find out behind its first batch.
     fn try_folder(&self) -> io::Result<()> {
         let new = self.beside("new");

@@ -229,6 +229,7 @@ impl Sending<'_> {
             Entry {
                 hash: self.file.hash.clone(),
                 name: name.to_owned(),
+                covered_by: None,
             },
         )
     }

@@ -140,6 +140,7 @@ async fn append_once(
             Entry {
                 hash: encoded.hash.clone(),
                 name: name.to_owned(),
+                covered_by: None,
             },
         ),
     };

@@ -92,7 +92,7 @@ async fn only_changed_records_are_sent_and_full_sends_all() {
     let writer = pendo.open(accounts()).await.unwrap();
     writer.prepare().await.unwrap();
     assert_eq!(written(&writer, &records).await, (2, 0));
-    pendo.sync(0).await.unwrap();
+    pendo.sync(0, "").await.unwrap();
     drop(writer);
     // A new SCHEMA in the middle of a run keeps the memory.
     let writer = pendo.open(accounts()).await.unwrap();

@@ -155,7 +155,7 @@ impl Target for Fake {
         })
     }
 
-    async fn sync(&self, _: u64) -> anyhow::Result<()> {
+    async fn sync(&self, _: u64, _: &str) -> anyhow::Result<()> {
         self.0.say("sync".to_owned());
         if self.0.sync_fails_once.swap(false, Ordering::Relaxed) {
             // Not before the next batch is on its way: nothing is read after the failure.
