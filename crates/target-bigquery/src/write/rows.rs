@@ -186,7 +186,7 @@ pub(super) fn file(batch: &Batch, part: &Part, recipe: &Recipe) -> Result<File> 
     let mut bounds = Bounds::new(bounded, &recipe.options);
     let mut sink = Sink::new(
         recipe.compression,
-        batch.bytes() / batch.len().max(1) * part.rows.len(),
+        batch.bytes() / batch.len().max(1) * part.rows.len() / 4 * 5,
     );
     let mut digest = Digest::new(&SHA256);
     digest.update(part.place.to_string().as_bytes());
