@@ -226,7 +226,7 @@ impl Settings for Config {
                 .default("gzip")
                 .about("Whether uploads of load jobs are compressed; some emulators take no gzip."),
             Setting::integer("load_batch_bytes")
-                .default(8 << 20)
+                .default(6 << 20)
                 .about("Bytes of records in one load job at most. Larger ones are fewer, and so is what MERGE reads in all; the memory that the target takes is some three times as large."),
             Setting::integer("upload_chunk_bytes")
                 .default(8 << 20)

@@ -50,7 +50,7 @@ mod write;
 const PARALLEL: usize = 8;
 
 /// Bytes of requests to the Storage Write API that wait for their answers.
-const IN_FLIGHT_BYTES: usize = 16_000_000;
+const IN_FLIGHT_BYTES: usize = 10_000_000;
 
 /// BigQuery as a destination.
 #[derive(Debug)]
