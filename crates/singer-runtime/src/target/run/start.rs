@@ -32,8 +32,7 @@ impl<T: Target> Run<T> {
 
     /// A version may take effect without any batch before it, and is then the first write itself.
     fn advance_activation(&mut self, slot: usize) -> bool {
-        self.pass_over_empty_version(slot);
-        self.pass_over_incomplete_version(slot);
+        self.pass_over_version(slot);
         if !matches!(self.lanes[slot].queue.front(), Some(Work::Activate { .. })) {
             return true;
         }
@@ -51,48 +50,30 @@ impl<T: Target> Run<T> {
         true
     }
 
-    /// A version without records takes no effect, unless the writer has those of a run before.
-    fn pass_over_empty_version(&mut self, slot: usize) {
-        let lane = &mut self.lanes[slot];
-        let replaces = lane.writer.as_ref().map(|writer| writer.replaces());
-        let Some(Work::Activate {
-            number, rows: None, ..
-        }) = lane.queue.front()
-        else {
-            return;
-        };
-        if lane.failure.is_some() || replaces == Some(Replaces::Resumable) {
-            return;
-        }
-        tracing::warn!(
-            stream = lane.handle.name(),
-            "a version without records takes no effect: `allow_empty` is not set"
-        );
-        let number = *number;
-        lane.queue.pop_front();
-        self.activations -= 1;
-        self.shared.ledger().confirm(number);
-    }
-
-    /// A version of which the destination refused records takes no effect, as rows that it never saw would
-    /// be taken for deleted; but where rows are kept out of sight until then, they are nowhere else.
-    fn pass_over_incomplete_version(&mut self, slot: usize) {
+    /// Passes over a version that takes no effect: one without records, unless the writer has those of a
+    /// run before; and one of which the destination refused records, as rows that it never saw would be
+    /// taken for deleted, but for rows that are kept out of sight until then and are nowhere else.
+    fn pass_over_version(&mut self, slot: usize) {
         let lane = &mut self.lanes[slot];
         let Some(Work::Activate {
-            number, version, ..
+            number,
+            version,
+            rows,
         }) = lane.queue.front()
         else {
             return;
         };
         let replaces = lane.writer.as_ref().map(|writer| writer.replaces());
-        let is_whole = !lane.incomplete.contains(version);
-        if lane.failure.is_some() || is_whole || replaces != Some(Replaces::Nothing) {
-            return;
-        }
-        tracing::warn!(
-            stream = lane.handle.name(),
-            "a version takes no effect, since some of its records were rejected"
-        );
+        let is_empty = rows.is_none() && replaces != Some(Replaces::Resumable);
+        let is_incomplete =
+            lane.incomplete.contains(version) && replaces == Some(Replaces::Nothing);
+        let reason = match (is_empty, is_incomplete) {
+            _ if lane.failure.is_some() => return,
+            (true, _) => "a version without records takes no effect: `allow_empty` is not set",
+            (_, true) => "a version takes no effect, since some of its records were rejected",
+            _ => return,
+        };
+        tracing::warn!(stream = lane.handle.name(), "{reason}");
         let number = *number;
         lane.queue.pop_front();
         self.activations -= 1;
