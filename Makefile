@@ -12,7 +12,8 @@ CARGO ?= cargo
 PROFILE ?= release
 # Where `install` puts the binaries: PREFIX/bin.
 PREFIX ?= $(HOME)/.local
-BINARIES := tap-redshift target-pendo target-bigquery antiphon antiphon-sandbox
+BINARIES := tap-redshift tap-datastore tap-crm tap-tetra-searcheql map-records target-pendo target-bigquery target-analytics \
+	target-crm-bulkwrite antiphon antiphon-sandbox
 
 # The pipeline that `discover`, `fullsync` and `sync` run. CONFIG and TARGET_CONFIG may list several
 # files; later ones override earlier ones key by key.
@@ -92,9 +93,21 @@ demo: ## A whole sync on local stand-ins: no account, no database needed (DEMO_K
 demo-bigquery: ## The same into BigQuery: a chat platform, a data set for each tenant (DEMO_METHOD=load)
 	@examples/postgres-to-bigquery-tenants/demo.sh
 
+.PHONY: demo-analytics
+demo-analytics: ## Tables of a Data Store into Zoho Analytics: all, what changed, what was deleted, events
+	@examples/datastore-to-analytics/demo.sh
+
+.PHONY: demo-crm
+demo-crm: ## Leads of Zoho CRM read, cleaned by a filter, and written back: all, what changed, what was refused
+	@examples/crm-cleanup/demo.sh
+
+.PHONY: demo-tetra
+demo-tetra: ## Instruments' results of a Tetra Data Platform into BigQuery: all, what is new, what could not be fetched
+	@examples/tetra-to-bigquery/demo.sh
+
 .PHONY: clean-demo
-clean-demo: ## Remove what the demos left in target/demo and target/demo-bigquery
-	rm -rf target/demo target/demo-bigquery
+clean-demo: ## Remove what the demos left in target
+	rm -rf target/demo target/demo-bigquery target/demo-analytics target/demo-crm target/demo-tetra
 
 .PHONY: bench
 bench: ## Measure and compare with the goals (BENCH_ROWS=1000000, BENCH_RUNS=3, BENCH_BIG=1)

@@ -2,13 +2,14 @@
 //! README, all against the sandbox. And so does the demo.
 
 use std::fs;
-use std::path::Path;
 
 use sandbox::pendo::Kind;
 use serde_json::Value;
 use singer_test::bin::{Finished, Run, workspace};
+use singer_test::folder::Folder;
 use singer_test::runtime::wait;
 
+use suite::demo;
 use suite::world::{ACCOUNTS, VISITORS, World, commands, example};
 
 /// The files of one run of the example, as make takes them.
@@ -240,37 +241,18 @@ fn the_commands_of_the_readme_run() {
 
 #[test]
 fn the_demo_runs_and_leaves_nothing_running() {
-    let world_folder = singer_test::folder::Folder::new();
-    let binaries = singer_test::bin::binary("antiphon-sandbox");
-    for name in ["tap-redshift", "target-pendo", "antiphon"] {
-        singer_test::bin::binary(name);
-    }
-    let finished = Run::program(example("demo.sh"))
-        .env("DEMO_BINARIES", binaries.parent().unwrap_or(Path::new(".")))
-        .env("DEMO_DIR", world_folder.path().join("demo"))
-        .env("DEMO_ROWS", "2000")
-        .finish();
-    finished.expect_code(0);
-    let text = finished.text();
-    for part in [
+    let folder = Folder::new();
+    let demo = Run::program(example("demo.sh")).env("DEMO_ROWS", "2000");
+    let programs = ["tap-redshift", "target-pendo", "antiphon"];
+    let parts = [
         "Full sync",
         "Incremental sync",
         "replication_key_value",
         "missing",
         "Left alone",
         "antiphon.toml serve",
-    ] {
-        assert!(text.contains(part), "no `{part}` in:\n{text}");
-    }
-    assert!(!text.contains('\u{1b}'), "colours in a pipe:\n{text}");
-    let sandbox = world_folder.read("demo/sandbox.pid");
-    assert!(
-        !Path::new("/proc")
-            .join(sandbox.trim())
-            .join("stat")
-            .exists(),
-        "the sandbox still runs"
-    );
+    ];
+    demo::run(demo, &folder, &programs, &parts);
 }
 
 #[test]

@@ -197,11 +197,7 @@ fn partial_success_is_read_and_not_trusted() {
     let ended = pair.run(Cut::Never);
     ended.tap.expect_code(0);
     ended.target.expect_code(3);
-    let rejects = pair.folder.read("target-pendo.rejects.jsonl");
-    let rejected: Vec<Value> = rejects
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a reject is JSON"))
-        .collect();
+    let rejected = pair.folder.read_json_lines("target-pendo.rejects.jsonl");
     assert!(!rejected.is_empty());
     let stored = pair.stored();
     assert_eq!(

@@ -13,6 +13,7 @@ use singer_test::bin::{Finished, Run, workspace};
 use singer_test::folder::Folder;
 use singer_test::runtime::wait;
 
+use suite::demo;
 use suite::world::{BIGQUERY_PROJECT, ChatWorld, commands, shell, tenants_example};
 
 const PIPE: &str = "tap-redshift -c tap-redshift.json --catalog catalog.json -s state.json \
@@ -224,34 +225,21 @@ fn the_line_of_the_crontab_runs() {
 #[test]
 fn the_demo_runs_and_leaves_nothing_running() {
     let folder = Folder::new();
-    let binaries = singer_test::bin::binary("antiphon-sandbox");
-    for name in ["tap-redshift", "target-bigquery", "antiphon"] {
-        singer_test::bin::binary(name);
-    }
-    let finished = Run::program(tenants_example("demo.sh"))
-        .env("DEMO_BINARIES", binaries.parent().unwrap_or(Path::new(".")))
-        .env("DEMO_DIR", folder.path().join("demo"))
+    let demo = Run::program(tenants_example("demo.sh"))
         .env("DEMO_ROWS", "600")
-        .env("DEMO_ORGANIZATIONS", "3")
-        .finish();
-    finished.expect_code(0);
-    let text = finished.text();
-    for part in [
+        .env("DEMO_ORGANIZATIONS", "3");
+    let programs = ["tap-redshift", "target-bigquery", "antiphon"];
+    let parts = [
         "Full sync",
         "exit code 3",
         "behind",
         "replayed",
         "Left alone",
-    ] {
-        assert!(text.contains(part), "no `{part}` in:\n{text}");
-    }
+    ];
+    let text = demo::run(demo, &folder, &programs, &parts);
     assert_eq!(
         text.matches("equal   in every organization").count(),
         3,
         "{text}"
     );
-    assert!(!text.contains('\u{1b}'), "colours in a pipe:\n{text}");
-    let sandbox = folder.read("demo/sandbox.pid");
-    let process = Path::new("/proc").join(sandbox.trim()).join("stat");
-    assert!(!process.exists(), "the sandbox still runs");
 }

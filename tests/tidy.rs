@@ -95,6 +95,43 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
             "tonic-prost",
         ],
     ),
+    // CSV in archives, and a receiver of callbacks: HTTP/1, TLS, a secret compared in constant time.
+    (
+        "zoho",
+        &["singer-core", "singer-net"],
+        &[
+            "bytes",
+            "chrono",
+            "flate2",
+            "http-body-util",
+            "hyper",
+            "hyper-util",
+            "memchr",
+            "ring",
+            "rustls",
+            "rustls-pki-types",
+            "tokio",
+            "tokio-rustls",
+            "tracing",
+            "zip",
+        ],
+    ),
+    // Times without an offset, in the project's time zone.
+    ("tap-datastore", &[], &["bytes", "chrono-tz", "memchr"]),
+    ("tap-crm", &[], &["bytes"]),
+    ("target-analytics", &[], &["bytes", "memchr"]),
+    // Wall times of the organisation.
+    ("target-crm-bulkwrite", &[], &["chrono-tz", "memchr"]),
+    // The engine of filters; bytes are what its texts are made of.
+    (
+        "map-records",
+        &["singer-core", "singer-runtime"],
+        &[
+            "anyhow", "bytes", "jaq-core", "jaq-json", "jaq-std", "tracing",
+        ],
+    ),
+    // Content that is gzip, and checksums of downloads.
+    ("tap-tetra-searcheql", &[], &["flate2", "ring"]),
     // The store, signals to groups of processes, the project file, schedules, mail and signatures, the page.
     (
         "antiphon",
@@ -128,6 +165,7 @@ const FLOORS: &[(&str, &[&str], &[&str])] = &[
             "axum",
             "bytes",
             "chrono",
+            "chrono-tz",
             "clap",
             "flate2",
             "futures-util",
@@ -422,7 +460,9 @@ fn connectors() -> Vec<String> {
     packages()
         .iter()
         .map(|package| text(&package["name"]))
-        .filter(|name| name.starts_with("tap-") || name.starts_with("target-"))
+        .filter(|name| {
+            name.starts_with("tap-") || name.starts_with("target-") || name == "map-records"
+        })
         .collect()
 }
 

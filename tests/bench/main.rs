@@ -5,6 +5,7 @@
 //! `README.md` beside this file for what each row means and what the next bottleneck is.
 
 mod bigquery;
+mod crm;
 mod database;
 mod measure;
 mod pendo;
@@ -12,6 +13,8 @@ mod raw_loop;
 mod report;
 mod runner;
 mod small;
+mod tetra;
+mod zoho;
 
 use std::fs;
 use std::io::Write;
@@ -63,6 +66,9 @@ fn run_bench() -> Result<()> {
     database::measure(&mut bench, &database)?;
     pendo::measure(&mut bench, &database)?;
     bigquery::measure(&mut bench, &database)?;
+    zoho::measure(&mut bench)?;
+    crm::measure(&mut bench)?;
+    tetra::measure(&mut bench)?;
     small::measure(&mut bench, &database, &runtime)?;
     runner::measure(&mut bench, &database)?;
     bench.finish()

@@ -91,15 +91,28 @@ impl Sandbox {
     }
 
     fn state(&self) -> Result<Value> {
+        self.control("GET", "state", "")
+    }
+
+    /// A control request that changes something.
+    pub(crate) fn post(&self, path: &str, body: &str) -> Result<Value> {
+        self.control("POST", path, body)
+    }
+
+    fn control(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         let address = self.url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(address).context("cannot reach the sandbox")?;
-        stream.write_all(b"GET /_sandbox/state HTTP/1.0\r\nhost: sandbox\r\n\r\n")?;
+        write!(
+            stream,
+            "{method} /_sandbox/{path} HTTP/1.0\r\nhost: sandbox\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )?;
         let mut answer = String::new();
         stream
             .read_to_string(&mut answer)
             .context("cannot read from the sandbox")?;
         let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-        serde_json::from_str(body).context("the sandbox's state is no JSON")
+        serde_json::from_str(body).context("the sandbox's answer is no JSON")
     }
 
     /// Fails unless so many records have arrived since the last call: what is measured must have

@@ -15,6 +15,7 @@ import sys
 import traceback
 
 from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import NotFound
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -47,7 +48,11 @@ def column(field):
 def read(client, dataset):
     tables = {}
     for listed in client.list_tables(dataset):
-        table = client.get_table(listed.reference)
+        try:
+            table = client.get_table(listed.reference)
+        except NotFound:
+            # What a program that was killed had asked for last may still be done: it was dropped since.
+            continue
         tables[table.table_id] = {
             "columns": [column(field) for field in table.schema],
             "partitioned_by": table.time_partitioning and table.time_partitioning.field,

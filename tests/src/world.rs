@@ -157,6 +157,25 @@ pub fn tenants_example(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// The files of the example from Data Store to Analytics.
+pub fn datastore_example(name: &str) -> PathBuf {
+    bin::workspace()
+        .join("examples/datastore-to-analytics")
+        .join(name)
+}
+
+/// The files of the example that cleans up leads.
+pub fn crm_example(name: &str) -> PathBuf {
+    bin::workspace().join("examples/crm-cleanup").join(name)
+}
+
+/// The files of the example that brings results of instruments into BigQuery.
+pub fn tetra_example(name: &str) -> PathBuf {
+    bin::workspace()
+        .join("examples/tetra-to-bigquery")
+        .join(name)
+}
+
 /// The files of an example, most of them to be read as they are.
 pub fn example(name: &str) -> PathBuf {
     bin::workspace()
@@ -195,6 +214,11 @@ fn search_path() -> String {
     for name in [
         "target-pendo",
         "target-bigquery",
+        "tap-datastore",
+        "target-analytics",
+        "tap-crm",
+        "map-records",
+        "target-crm-bulkwrite",
         "antiphon",
         "antiphon-sandbox",
     ] {

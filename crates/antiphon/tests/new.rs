@@ -121,6 +121,108 @@ fn a_starter_for_bigquery_asks_for_what_the_target_cannot_guess() {
 }
 
 #[test]
+fn a_starter_from_data_store_to_analytics_asks_both_sides_for_zoho() {
+    let folder = Folder::new();
+    for name in ["tap-datastore", "target-analytics"] {
+        binary(name);
+    }
+    let finished = new(&folder, &["tap-datastore", "target-analytics"]);
+    let page = finished.expect_code(0).text();
+    let secrets = |part: &str| {
+        let env = |name: &str| json!({"env": format!("{part}_{name}")});
+        (env("CLIENT_SECRET"), env("REFRESH_TOKEN"))
+    };
+    let (secret, token) = secrets("TAP_DATASTORE");
+    assert_eq!(
+        json_of(&folder, "tap-datastore.json"),
+        json!({
+            "client_id": "CHANGE-ME", "client_secret": secret, "refresh_token": token,
+            "data_center": "us", "project_id": "CHANGE-ME", "environment": "CHANGE-ME",
+            "time_zone": "CHANGE-ME",
+        })
+    );
+    let (secret, token) = secrets("TARGET_ANALYTICS");
+    assert_eq!(
+        json_of(&folder, "target-analytics.json"),
+        json!({
+            "client_id": "CHANGE-ME", "client_secret": secret, "refresh_token": token,
+            "data_center": "us", "workspace_id": "CHANGE-ME",
+        })
+    );
+    for line in [
+        "(one of Development, Production)",
+        "(one of us, eu, in, au, jp, ca, sa, cn, uk, ae)",
+        "  export TAP_DATASTORE_REFRESH_TOKEN=…",
+        "  tap-datastore --config tap-datastore.json --discover > datastore-to-analytics.catalog.json",
+        "  antiphon run datastore-to-analytics --dry-run",
+    ] {
+        assert!(page.contains(line), "no {line:?} in\n{page}");
+    }
+    assert!(!page.contains("LISTEN_SECRET"), "{page}");
+}
+
+#[test]
+fn a_starter_for_the_crm_has_a_map_in_between() {
+    let folder = Folder::new();
+    for name in ["tap-crm", "map-records", "target-crm-bulkwrite"] {
+        binary(name);
+    }
+    let args = ["tap-crm", "target-crm-bulkwrite", "--map", "map-records"];
+    let page = new(&folder, &args).expect_code(0).text();
+    for (name, part) in [
+        ("tap-crm", "TAP_CRM"),
+        ("target-crm-bulkwrite", "TARGET_CRM_BULKWRITE"),
+    ] {
+        let env = |name: &str| json!({"env": format!("{part}_{name}")});
+        assert_eq!(
+            json_of(&folder, &format!("{name}.json")),
+            json!({
+                "client_id": "CHANGE-ME", "client_secret": env("CLIENT_SECRET"),
+                "refresh_token": env("REFRESH_TOKEN"), "data_center": "us",
+            })
+        );
+    }
+    assert_eq!(json_of(&folder, "map-records.json"), json!({"streams": {}}));
+    for line in [
+        "  export TARGET_CRM_BULKWRITE_REFRESH_TOKEN=…",
+        "  tap-crm --config tap-crm.json --discover > crm-to-crm-bulkwrite.catalog.json",
+        "  antiphon run crm-to-crm-bulkwrite --dry-run",
+    ] {
+        assert!(page.contains(line), "no {line:?} in\n{page}");
+    }
+}
+
+#[test]
+fn a_starter_for_the_tetra_data_platform_has_a_query_to_begin_with() {
+    let folder = Folder::new();
+    for name in ["tap-tetra-searcheql", "target-bigquery"] {
+        binary(name);
+    }
+    let page = new(&folder, &["tap-tetra-searcheql", "target-bigquery"])
+        .expect_code(0)
+        .text();
+    assert_eq!(
+        json_of(&folder, "tap-tetra-searcheql.json"),
+        json!({
+            "base_url": "CHANGE-ME",
+            "auth_token": {"env": "TAP_TETRA_SEARCHEQL_AUTH_TOKEN"},
+            "org_slug": "CHANGE-ME",
+            "streams": {"results": {
+                "index": "ids", "query": {"term": {"category": "IDS"}}, "retrieve": "json"}},
+        })
+    );
+    for line in [
+        "  export TAP_TETRA_SEARCHEQL_AUTH_TOKEN=…",
+        "  ${EDITOR:-vi} tap-tetra-searcheql.json",
+        "  tap-tetra-searcheql --config tap-tetra-searcheql.json --check",
+        "  tap-tetra-searcheql --config tap-tetra-searcheql.json --discover > tetra-searcheql-to-bigquery.catalog.json",
+        "  antiphon run tetra-searcheql-to-bigquery --dry-run",
+    ] {
+        assert!(page.contains(line), "no {line:?} in\n{page}");
+    }
+}
+
+#[test]
 fn a_tap_of_the_sdk_takes_its_secrets_from_the_environment() {
     let folder = Folder::new();
     program(&folder, "tap-shop", SDK_TAP);

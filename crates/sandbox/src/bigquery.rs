@@ -4,8 +4,8 @@
 
 mod access;
 mod answer;
-mod base64;
-mod clock;
+pub(crate) mod base64;
+
 pub(crate) mod control;
 mod copy;
 mod dataset;
@@ -47,7 +47,6 @@ use axum::routing::{get, post};
 
 pub use self::access::Denied;
 use self::answer::ApiError;
-use self::clock::Clock;
 use self::literal::Excess;
 pub use self::options::{BigQueryOptions, ExcessDigits};
 use self::quota::Limits;
@@ -55,6 +54,7 @@ use self::store::Store;
 use self::table::TableName;
 pub use self::view::{JobView, TableView};
 use crate::activity::{Activity, Tally};
+use crate::clock::Clock;
 use crate::faults::FaultBoard;
 
 /// The stand-in of BigQuery: its settings and everything that it keeps.

@@ -14,11 +14,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::activity::Snapshot;
+use crate::analytics;
 use crate::bigquery;
+use crate::compare;
+use crate::crm;
+use crate::datastore;
 use crate::faults::{Fault, FaultError, FaultState};
 use crate::pendo::Kind;
 use crate::server::World;
 use crate::source;
+use crate::tetra;
+use crate::zoho;
 
 /// The largest body of a control request: a list of some million ids.
 const BODY_LIMIT: usize = 512 << 20;
@@ -65,6 +71,12 @@ pub(crate) fn routes(world: Arc<World>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Arc::clone(&world))
         .merge(bigquery::control::routes(Arc::clone(&world.bigquery)))
+        .merge(zoho::control::routes(Arc::clone(&world.accounts)))
+        .merge(analytics::control::routes(Arc::clone(&world.analytics)))
+        .merge(datastore::control::routes(Arc::clone(&world.datastore)))
+        .merge(tetra::control::routes(Arc::clone(&world.tetra)))
+        .merge(compare::routes(Arc::clone(&world)))
+        .merge(crm::control::routes(Arc::clone(&world.crm)))
         .merge(source::control::routes(world))
 }
 
@@ -117,6 +129,11 @@ async fn reset(State(world): State<Arc<World>>) -> Response {
     world.activity.reset();
     world.faults.set(world.first_faults.clone());
     world.bigquery.reset();
+    world.accounts.reset();
+    world.analytics.reset();
+    world.datastore.reset();
+    world.crm.reset();
+    world.tetra.reset();
     match world.pendo.reset() {
         Ok(()) => {
             world.know_source();

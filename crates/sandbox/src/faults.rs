@@ -2,6 +2,8 @@
 //! each request which of them strike. How a fault is written as text is in `spec`; `server` and the
 //! services act out the verdict.
 
+mod search;
+mod service;
 mod spec;
 mod trigger;
 
@@ -10,6 +12,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+pub(crate) use self::search::SearchFault;
+pub(crate) use self::service::{ImportFault, RefusalForm, ServiceFault, ServiceRefusal};
 pub use self::spec::{Fault, FaultError};
 use self::trigger::{Count, Trigger};
 
@@ -34,10 +38,18 @@ pub(crate) enum Action {
     Timeout { records: usize, applied: usize },
     /// Breaks the connection after so many bytes of the body.
     CutUpload { bytes: usize },
+    /// Ends the access token that the request carries before the service sees it.
+    RevokeToken,
+    /// Spoils the archive that the request would download.
+    Archive(ArchiveFault),
+    /// Is acted out by a service, with its own codes.
+    Service(ServiceFault),
     /// Befalls a job when it is taken on, whatever request that comes in.
     Job(JobFault),
     /// Befalls a call or a message of gRPC.
     Grpc(GrpcFault),
+    /// Befalls a search.
+    Search(SearchFault),
 }
 
 /// What happens to a job.
@@ -47,6 +59,21 @@ pub(crate) enum JobFault {
     Hang { polls: Option<u32> },
     /// It fails for a reason of the service.
     Fail { reason: &'static str },
+}
+
+/// What is wrong with an archive that is downloaded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ArchiveFault {
+    /// It ends after half of its bytes, as a whole body.
+    Cut,
+    /// It unpacks to so many megabytes.
+    Bomb { megabytes: u64 },
+    /// It has so many more entries.
+    Entries { count: usize },
+    /// A row of its CSV has one cell more than the header, or one less.
+    Cells { row: usize, is_short: bool },
+    /// Its link is at its end.
+    Expired,
 }
 
 /// What happens to a call or a message of gRPC.
@@ -76,7 +103,10 @@ pub(crate) struct OwnFaults(pub(crate) Vec<Fault>);
 impl Action {
     /// Whether it strikes at requests, and not at what a service makes of them.
     fn strikes_requests(&self) -> bool {
-        !matches!(self, Action::Job(_) | Action::Grpc(_))
+        !matches!(
+            self,
+            Action::Job(_) | Action::Grpc(_) | Action::Service(_) | Action::Search(_)
+        )
     }
 }
 
@@ -97,6 +127,7 @@ pub(crate) enum Reason {
     Throttled,
     Broken,
     KeyExpired,
+    ScopeMissing,
 }
 
 /// Whether the service has applied the request when the connection breaks.
@@ -118,6 +149,10 @@ pub(crate) struct Verdict {
     pub(crate) empty: bool,
     /// The connection breaks after so many bytes of the body.
     pub(crate) upload_cut: Option<usize>,
+    /// The access token ends before the service sees it.
+    pub(crate) revoke: bool,
+    /// What is wrong with the archive of the answer.
+    pub(crate) archive: Option<ArchiveFault>,
     pub(crate) call: CallFaults,
 }
 
@@ -154,8 +189,12 @@ impl Verdict {
                 self.call.record_limit = Some((*records, *applied));
             }
             Action::CutUpload { bytes } => self.upload_cut = Some(*bytes),
+            Action::RevokeToken => self.revoke = true,
+            Action::Archive(fault) => {
+                self.archive.get_or_insert(*fault);
+            }
             // They are asked for by the service.
-            Action::Job(_) | Action::Grpc(_) => {}
+            Action::Job(_) | Action::Grpc(_) | Action::Service(_) | Action::Search(_) => {}
         }
     }
 }

@@ -3,16 +3,28 @@
 //! `antiphon-sandbox` runs it by itself; tests start it in their own process with [`start`].
 
 mod activity;
+pub mod analytics;
+mod archive;
 pub mod bigquery;
 mod body;
+mod cells;
+mod clock;
+mod compare;
 mod control;
+pub mod crm;
+pub mod datastore;
 mod faults;
+mod form;
 mod line;
 mod page;
 pub mod pendo;
+mod post;
 mod server;
 pub mod source;
 mod store;
+pub mod tetra;
+mod text;
+pub mod zoho;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,6 +32,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use clap::{Args, Parser};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,14 +40,20 @@ use tokio::task::JoinHandle;
 
 use crate::activity::Activity;
 pub use crate::activity::{RequestEntry, Snapshot, TableCounters};
+use crate::analytics::{Analytics, AnalyticsOptions};
 use crate::bigquery::{BigQuery, BigQueryOptions};
+pub use crate::compare::Comparison;
 pub use crate::control::Status;
+use crate::crm::{Crm, CrmOptions};
+use crate::datastore::{DataStore, DataStoreOptions};
 use crate::faults::FaultBoard;
 pub use crate::faults::{Fault, FaultError, FaultState};
 use crate::line::{Line, LineListener};
 use crate::pendo::{Pendo, PendoOptions};
 use crate::server::World;
 use crate::source::Source;
+use crate::tetra::{Tetra, TetraOptions};
+use crate::zoho::{Accounts, ZohoOptions};
 
 /// How long a stop waits for requests that are still being answered.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
@@ -64,17 +83,42 @@ pub struct Options {
     /// Settings of the BigQuery stand-in.
     #[command(flatten)]
     pub bigquery: BigQueryOptions,
+
+    /// Settings of the stand-in of Zoho accounts.
+    #[command(flatten)]
+    pub zoho: ZohoOptions,
+
+    /// Settings of the stand-in of Zoho Analytics.
+    #[command(flatten)]
+    pub analytics: AnalyticsOptions,
+
+    /// Settings of the Data Store stand-in.
+    #[command(flatten)]
+    pub datastore: DataStoreOptions,
+
+    /// Settings of the CRM stand-in.
+    #[command(flatten)]
+    pub crm: CrmOptions,
+
+    /// Settings of the stand-in of the Tetra Data Platform.
+    #[command(flatten)]
+    pub tetra: TetraOptions,
 }
 
 impl Default for Options {
-    /// The defaults of the flags, on a free port of this machine.
+    /// The defaults of the flags, on a free port of this machine, without Zoho's limits of calls and
+    /// units, which would hold tests up.
     fn default() -> Options {
         #[derive(Parser)]
         struct Flags {
             #[command(flatten)]
             options: Options,
         }
-        Flags::parse_from(["sandbox", "--listen", "127.0.0.1:0"]).options
+        let options = Flags::parse_from(["sandbox", "--listen", "127.0.0.1:0"]).options;
+        Options {
+            analytics: options.analytics.generous(),
+            ..options
+        }
     }
 }
 
@@ -84,6 +128,8 @@ pub struct Sandbox {
     world: Arc<World>,
     stop: watch::Sender<bool>,
     server: JoinHandle<std::io::Result<()>>,
+    /// The storage of the Tetra Data Platform, which is another origin.
+    storage: JoinHandle<std::io::Result<()>>,
 }
 
 /// Starts a sandbox on the current Tokio runtime; it listens when this returns.
@@ -91,6 +137,26 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
     let activity = Arc::new(Activity::new());
     let faults = Arc::new(FaultBoard::new(options.faults.clone()));
     let bigquery = BigQuery::new(options.bigquery, Arc::clone(&faults), Arc::clone(&activity));
+    let accounts = Arc::new(Accounts::new(options.zoho));
+    let analytics = Analytics::new(
+        options.analytics,
+        Arc::clone(&accounts),
+        Arc::clone(&faults),
+        Arc::clone(&activity),
+    );
+    let datastore = DataStore::new(
+        options.datastore,
+        Arc::clone(&accounts),
+        Arc::clone(&faults),
+    )?;
+    let crm = Crm::new(
+        options.crm,
+        Arc::clone(&accounts),
+        Arc::clone(&faults),
+        Arc::clone(&activity),
+    )?;
+    let storage_address = options.tetra.storage;
+    let tetra = Tetra::new(options.tetra, Arc::clone(&faults));
     let world = Arc::new(World {
         activity,
         faults,
@@ -98,6 +164,11 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         latency: Duration::from_millis(options.latency_ms),
         pendo: Arc::new(Pendo::new(options.pendo)?),
         bigquery: Arc::new(bigquery),
+        accounts,
+        analytics: Arc::new(analytics),
+        datastore: Arc::new(datastore),
+        crm: Arc::new(crm),
+        tetra: Arc::new(tetra),
         source: OnceLock::new(),
         unanswered: AtomicUsize::new(0),
     });
@@ -105,19 +176,37 @@ pub async fn start(options: Options) -> anyhow::Result<Sandbox> {
         .await
         .with_context(|| format!("cannot listen on `{}`", options.listen))?;
     let addr = tcp.local_addr().context("the listener has no address")?;
-    let (stop, mut stopped) = watch::channel(false);
-    let service = server::routes(&world).into_make_service_with_connect_info::<Line>();
-    let server = axum::serve(LineListener { tcp }, service).with_graceful_shutdown(async move {
-        // An error means that the sandbox was dropped, which is a stop as well.
-        drop(stopped.wait_for(|stop| *stop).await);
-    });
-    let server = tokio::spawn(server.into_future());
+    let storage = TcpListener::bind(storage_address)
+        .await
+        .with_context(|| format!("cannot listen on `{storage_address}`"))?;
+    let storage_address = storage
+        .local_addr()
+        .context("the listener has no address")?;
+    world.tetra.set_storage(storage_address);
+    let (stop, stopped) = watch::channel(false);
+    let storage = serve(storage, server::storage_routes(&world), stopped.clone());
+    let server = serve(tcp, server::routes(&world), stopped);
     Ok(Sandbox {
         addr,
         world,
         stop,
         server,
+        storage,
     })
+}
+
+/// Answers requests on a port until the sandbox stops.
+fn serve(
+    tcp: TcpListener,
+    routes: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<std::io::Result<()>> {
+    let service = routes.into_make_service_with_connect_info::<Line>();
+    let server = axum::serve(LineListener { tcp }, service).with_graceful_shutdown(async move {
+        // An error means that the sandbox was dropped, which is a stop as well.
+        drop(stopped.wait_for(|stop| *stop).await);
+    });
+    tokio::spawn(server.into_future())
 }
 
 impl Sandbox {
@@ -134,6 +223,11 @@ impl Sandbox {
     /// The `base_url` that a Pendo client is given.
     pub fn pendo_url(&self) -> String {
         format!("http://{}/pendo", self.addr)
+    }
+
+    /// Compares a table of Data Store with the view of Analytics that has its name; `None` if there is no table.
+    pub fn compare(&self, environment: datastore::Environment, table: &str) -> Option<Comparison> {
+        compare::of(&self.world, environment, table, table)
     }
 
     /// The stand-in of Pendo, to fill and to dump its tables.
@@ -155,6 +249,51 @@ impl Sandbox {
     /// The stand-in of BigQuery, to make and to dump its tables.
     pub fn bigquery(&self) -> &BigQuery {
         &self.world.bigquery
+    }
+
+    /// The `accounts_url` and the `api_url` that a Zoho client is given.
+    pub fn zoho_url(&self) -> String {
+        self.url()
+    }
+
+    /// The stand-in of Zoho accounts, to end tokens and to move the clock of Zoho's stand-ins.
+    pub fn zoho(&self) -> &Accounts {
+        &self.world.accounts
+    }
+
+    /// The `analytics_url` that a client of Zoho Analytics is given.
+    pub fn analytics_url(&self) -> String {
+        self.url()
+    }
+
+    /// The stand-in of Zoho Analytics, to make and to dump its tables.
+    pub fn analytics(&self) -> &Analytics {
+        &self.world.analytics
+    }
+
+    /// The stand-in of Data Store, to fill and to dump its tables.
+    pub fn datastore(&self) -> &DataStore {
+        &self.world.datastore
+    }
+
+    /// The `api_url` and the `upload_url` that a CRM client is given; `/crm/…` is behind it.
+    pub fn crm_url(&self) -> String {
+        self.url()
+    }
+
+    /// The stand-in of CRM, to fill and to dump its modules.
+    pub fn crm(&self) -> &Crm {
+        &self.world.crm
+    }
+
+    /// The `base_url` that a client of the Tetra Data Platform is given.
+    pub fn tetra_url(&self) -> String {
+        format!("http://{}/tetra", self.addr)
+    }
+
+    /// The stand-in of the Tetra Data Platform, to fill and to dump its files.
+    pub fn tetra(&self) -> &Tetra {
+        &self.world.tetra
     }
 
     /// Takes charge of the database with the sample data: Pendo knows its ids from now on, control
@@ -197,11 +336,21 @@ impl Sandbox {
         // A connection on which a request has only begun, or whose client does not say goodbye, would
         // keep the server for as long as its client likes.
         let patience = tokio::time::timeout(STOP_PATIENCE, all_answered(&self.world));
+        let ended = async {
+            for server in [&mut self.server, &mut self.storage] {
+                server
+                    .await
+                    .context("the server panicked")?
+                    .context("the server failed")?;
+            }
+            anyhow::Ok(())
+        };
         tokio::select! {
-            ended = &mut self.server => ended
-                .context("the server panicked")?
-                .context("the server failed")?,
-            _ = patience => self.server.abort(),
+            ended = ended => ended?,
+            _ = patience => {
+                self.server.abort();
+                self.storage.abort();
+            }
         }
         source
     }

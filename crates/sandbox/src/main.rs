@@ -25,11 +25,18 @@ const EXAMPLES: &str = "Examples:
   antiphon-sandbox serve --listen 127.0.0.1:0 --latency-ms 50
   antiphon-sandbox serve --source --write-config demo
   antiphon-sandbox serve --source --source-sample chat --write-config demo
+  antiphon-sandbox serve --crm-sample leads --crm-rows 1000000
+  antiphon-sandbox serve --datastore-sample fleet --datastore-rows 450000
+  antiphon-sandbox serve --tetra-sample instruments --tetra-files 1000 --tetra-arriving-ms 2000
   antiphon-sandbox serve --fault throttle:every=10,retry-after=1 --fault error:status=503,after=20,times=3
 
 A Pendo client is given base_url http://127.0.0.1:8900/pendo and the key `sandbox-key`.
 A BigQuery client is given http://127.0.0.1:8900/bigquery for REST, http://127.0.0.1:8900 for gRPC,
 and no credentials, or any token that begins with `sandbox-token`.
+A Zoho client is given http://127.0.0.1:8900 as accounts_url and api_url, the client `sandbox-client`, the
+secret `sandbox-secret`, the refresh token `sandbox-refresh`, and the project 4000000006007.
+A client of the Tetra Data Platform is given base_url http://127.0.0.1:8900/tetra, the token `sandbox-token` and
+the organisation `acme`.
 The page at http://127.0.0.1:8900/ shows what arrives.";
 
 #[derive(Subcommand)]

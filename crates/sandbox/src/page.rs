@@ -1,9 +1,14 @@
 //! The page at `/`: what arrived, how fast, and which faults struck. The server renders the view; the
 //! script only swaps in a newer one, so the page works without it too. No asset comes from elsewhere.
 
+mod analytics;
 mod bigquery;
 mod chart;
+mod crm;
+mod datastore;
 mod peek;
+mod table;
+mod tetra;
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -13,7 +18,6 @@ use axum::extract::State;
 use axum::response::Html;
 use axum::routing::get;
 
-use self::chart::sparkline;
 use crate::activity::{RequestEntry, TableCounters};
 use crate::control::{self, Status};
 use crate::server::World;
@@ -50,22 +54,30 @@ fn render(world: &World) -> String {
     tiles(&mut html, &status);
     for (name, known) in &status.known {
         match status.activity.tables.get(name) {
-            Some(counters) => table_card(&mut html, name, ("known ids", *known), counters),
+            Some(counters) => table::card(&mut html, name, ("known ids", *known), counters),
             None if *known > 0 => {
                 let none = TableCounters::default();
-                table_card(&mut html, name, ("known ids", *known), &none);
+                table::card(&mut html, name, ("known ids", *known), &none);
             }
             None => {}
         }
     }
     let tables = world.bigquery.tables();
     bigquery::figures(&mut html, &status, &tables);
+    let views = world.analytics.views();
+    analytics::figures(&mut html, &status, &views);
+    let modules = world.crm.modules();
+    crm::figures(&mut html, &status, &modules);
     if status.activity.requests == 0 {
         first_steps(&mut html);
     }
     faults_card(&mut html, &status);
     requests_card(&mut html, &status.activity.last_requests);
     bigquery::cards(&mut html, &tables, &world.bigquery);
+    analytics::cards(&mut html, &views, &world.analytics);
+    crm::cards(&mut html, &modules, &world.crm);
+    datastore::cards(&mut html, &world.accounts, &world.datastore);
+    tetra::cards(&mut html, &world.tetra);
     peek::cards(&mut html, &world.pendo);
     html
 }
@@ -96,46 +108,9 @@ fn tiles(html: &mut String, status: &Status) {
     }
 }
 
-/// The curve and the figures of a table; `kept` says what it holds, and how much of it.
-fn table_card(html: &mut String, name: &str, kept: (&str, usize), counters: &TableCounters) {
-    let rate = counters.per_second.last().copied().unwrap_or(0);
-    put(
-        html,
-        format_args!(
-            r#"<section class="card half"><div class="head"><h2>{}</h2><span class="rate">{} records/s</span></div>"#,
-            escape(name),
-            count(rate)
-        ),
-    );
-    sparkline(html, &counters.per_second);
-    html.push_str("<dl>");
-    let figures = [
-        ("received", counters.records, false),
-        ("updated", counters.updated, false),
-        ("missing", counters.missing, true),
-        ("errors", counters.errors, true),
-        (kept.0, kept.1 as u64, false),
-    ];
-    for (label, figure, is_problem) in figures {
-        let class = if is_problem && figure > 0 {
-            r#" class="attention""#
-        } else {
-            ""
-        };
-        put(
-            html,
-            format_args!(
-                "<div><dt>{label}</dt><dd{class}>{}</dd></div>",
-                count(figure)
-            ),
-        );
-    }
-    html.push_str("</dl></section>");
-}
-
 fn first_steps(html: &mut String) {
     html.push_str(
-        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and one of the keys it was started with (<code>sandbox-key</code> if none). Give a BigQuery client <code>/bigquery</code> behind this page's address as its endpoint, and the address alone for gRPC.</p></section>"#,
+        r#"<section class="card"><h2>Nothing has arrived yet</h2><p class="soft">Give a Pendo client this page's address with <code>/pendo</code> as its <code>base_url</code>, and one of the keys it was started with (<code>sandbox-key</code> if none). Give a BigQuery client <code>/bigquery</code> behind this page's address as its endpoint, and the address alone for gRPC. Give a Zoho client the address alone as <code>accounts_url</code> and <code>api_url</code>. Give a client of the Tetra Data Platform <code>/tetra</code> behind it.</p></section>"#,
     );
 }
 

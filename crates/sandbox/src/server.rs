@@ -6,21 +6,26 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 use axum::{Json, Router};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 
 use crate::activity::{Activity, RequestEntry, Tally};
+use crate::analytics::{self, Analytics};
 use crate::bigquery::{self, BigQuery};
+use crate::crm::{self, Crm};
+use crate::datastore::{self, DataStore};
 use crate::faults::{Fault, FaultBoard, Moment, OwnFaults, Reason, Refusal, Verdict};
 use crate::line::Line;
 use crate::pendo::{self, Pendo};
 use crate::source::{Kind, Source};
+use crate::tetra::{self, Tetra};
+use crate::zoho::{self, Accounts};
 use crate::{body, control, page};
 
 /// The header with which a request asks for faults of its own.
@@ -35,6 +40,11 @@ pub(crate) struct World {
     pub(crate) latency: Duration,
     pub(crate) pendo: Arc<Pendo>,
     pub(crate) bigquery: Arc<BigQuery>,
+    pub(crate) accounts: Arc<Accounts>,
+    pub(crate) analytics: Arc<Analytics>,
+    pub(crate) datastore: Arc<DataStore>,
+    pub(crate) crm: Arc<Crm>,
+    pub(crate) tetra: Arc<Tetra>,
     /// Set once the database with the sample data is up, if one was asked for.
     pub(crate) source: OnceLock<Source>,
     /// How many requests are being answered.
@@ -63,6 +73,11 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
     let services = Router::new()
         .nest("/pendo", pendo::routes(Arc::clone(&world.pendo)))
         .merge(bigquery::routes(Arc::clone(&world.bigquery)))
+        .merge(zoho::routes(Arc::clone(&world.accounts)))
+        .merge(analytics::routes(Arc::clone(&world.analytics)))
+        .merge(datastore::routes(Arc::clone(&world.datastore)))
+        .merge(crm::routes(Arc::clone(&world.crm)))
+        .merge(tetra::routes(Arc::clone(&world.tetra)))
         .fallback(unknown_path)
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(world),
@@ -72,6 +87,19 @@ pub(crate) fn routes(world: &Arc<World>) -> Router {
         .merge(page::routes(Arc::clone(world)))
         .nest("/_sandbox", control::routes(Arc::clone(world)))
         .fallback_service(services)
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(world),
+            count_unanswered,
+        ))
+}
+
+/// What listens on the port of the Tetra Data Platform's storage.
+pub(crate) fn storage_routes(world: &Arc<World>) -> Router {
+    tetra::storage::routes(Arc::clone(&world.tetra))
+        .layer(axum::middleware::from_fn_with_state(
+            Arc::clone(world),
+            watch,
+        ))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(world),
             count_unanswered,
@@ -131,9 +159,16 @@ async fn attend(world: Arc<World>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().to_string();
     let uri = request.uri();
-    let path = uri
-        .path_and_query()
-        .map_or_else(|| uri.path().to_owned(), ToString::to_string);
+    let path = match uri.path_and_query() {
+        // Parameters of tokens are secrets, in the query string as well.
+        Some(whole) if whole.path().starts_with("/oauth/") && whole.query().is_some() => {
+            format!("{}?…", whole.path())
+        }
+        Some(whole) => {
+            tetra::storage::without_signature(whole.as_str()).unwrap_or_else(|| whole.to_string())
+        }
+        None => uri.path().to_owned(),
+    };
     let declared = declared_length(request.headers());
     let own = match own_faults(request.headers()) {
         Ok(own) => own,
@@ -185,15 +220,36 @@ async fn strike(
         return (StatusCode::OK.into_response(), true);
     }
     if let Some(refusal) = verdict.answer {
-        let is_google = is_google(request.uri().path());
+        let path = request.uri().path().to_owned();
         body::drain(request.into_body()).await;
         tokio::time::sleep(delay).await;
-        let refuse = if is_google { refuse_as_google } else { refuse };
-        return (refuse(refusal), false);
+        let response = if zoho::is_zoho(&path) {
+            zoho::refuse(&world.accounts, &path, refusal)
+        } else if analytics::is_analytics(&path) {
+            analytics::refuse(&world.analytics, refusal)
+        } else if crm::is_crm(&path) {
+            crm::refuse(&path, refusal)
+        } else if tetra::is_tetra(&path) {
+            tetra::refuse(&world.tetra, refusal)
+        } else if tetra::storage::is_storage(&world.tetra, &path) {
+            tetra::storage::refuse_as_storage(&world.tetra, refusal)
+        } else if is_google(&path) {
+            refuse_as_google(refusal)
+        } else {
+            refuse(refusal)
+        };
+        return (response, false);
     }
     request.extensions_mut().insert(verdict.call);
     if !own.is_empty() {
         request.extensions_mut().insert(OwnFaults(own));
+    }
+    if verdict.revoke {
+        world.accounts.end_token_of(request.headers());
+        world.tetra.end_token_of(request.headers());
+    }
+    if let Some(fault) = verdict.archive {
+        request.extensions_mut().insert(fault);
     }
     if let Some(bytes) = verdict.upload_cut {
         let (parts, whole) = request.into_parts();
@@ -241,7 +297,7 @@ fn refuse(refusal: Refusal) -> Response {
     };
     let mut response = match (refusal.reason, code) {
         (Reason::Throttled, _) => json("rateLimitExceeded", "Too Many Requests"),
-        (Reason::KeyExpired, _) => "Authentication Failed".into_response(),
+        (Reason::KeyExpired | Reason::ScopeMissing, _) => "Authentication Failed".into_response(),
         (Reason::Broken, 502) => {
             Html("<html><body>502 Bad Gateway</body></html>\n").into_response()
         }
@@ -273,7 +329,7 @@ fn refuse_as_google(refusal: Refusal) -> Response {
             "rateLimitExceeded",
             "Exceeded rate limits: too many api requests per user per method for this user_method. For more information, see https://cloud.google.com/bigquery/docs/troubleshoot-quotas".to_owned(),
         ),
-        (None, Reason::KeyExpired, _) => (
+        (None, Reason::KeyExpired | Reason::ScopeMissing, _) => (
             "authError",
             "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or other valid authentication credential.".to_owned(),
         ),
@@ -294,26 +350,44 @@ fn refuse_as_google(refusal: Refusal) -> Response {
     response
 }
 
-/// Declares the whole body and sends the first half of it; then the connection ends.
+/// Declares the whole body and sends the first half of it; then the connection ends. A body whose length
+/// is told is not put together for that.
 async fn cut(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let Ok(whole) = axum::body::to_bytes(body, usize::MAX).await else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let told = body.size_hint().exact().or_else(|| {
+        let length = parts.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?;
+        length.parse().ok()
+    });
+    let (length, body) = match told {
+        Some(length) => (length, body),
+        None => match axum::body::to_bytes(body, usize::MAX).await {
+            Ok(whole) => (whole.len() as u64, Body::from(whole)),
+            Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        },
     };
-    let half = whole.slice(..whole.len() / 2);
     parts
         .headers
-        .insert(header::CONTENT_LENGTH, HeaderValue::from(whole.len()));
-    let chunks = stream::unfold(Some(half), |half| async move {
-        let Some(half) = half else {
-            // What was written so far goes out while this waits.
-            tokio::task::yield_now().await;
-            return Some((
-                Err(std::io::Error::from(std::io::ErrorKind::ConnectionAborted)),
-                None,
-            ));
-        };
-        Some((Ok::<Bytes, std::io::Error>(half), None))
-    });
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    let chunks = stream::unfold(
+        Some((body.into_data_stream(), length / 2)),
+        |rest| async move {
+            let (mut body, left) = rest?;
+            let chunk = match body.next().await {
+                Some(Ok(chunk)) if left > 0 => chunk,
+                _ => {
+                    // What was written so far goes out while this waits.
+                    tokio::task::yield_now().await;
+                    let broken = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+                    return Some((Err(broken), None));
+                }
+            };
+            let size = usize::try_from(left).map_or(chunk.len(), |left| left.min(chunk.len()));
+            let left = left - size as u64;
+            Some((
+                Ok::<Bytes, std::io::Error>(chunk.slice(..size)),
+                Some((body, left)),
+            ))
+        },
+    );
     Response::from_parts(parts, Body::from_stream(chunks))
 }

@@ -106,6 +106,19 @@ impl Error {
         self
     }
 
+    /// An error that says the same, for one more who waits for the same thing: kind, message, causes and
+    /// hints. A cause of another type is there by its text, with the kind of the error above it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let source = self.source.as_deref();
+        Self {
+            kind: self.kind,
+            message: self.message.clone(),
+            hints: self.hints.clone(),
+            source: source.map(|cause| copy_cause(cause, self.kind).into()),
+        }
+    }
+
     /// What happens next.
     pub fn kind(&self) -> Kind {
         self.kind
@@ -119,6 +132,18 @@ impl Error {
     /// What a person can do, one line each.
     pub fn hints(&self) -> &[String] {
         &self.hints
+    }
+}
+
+fn copy_cause(cause: &(dyn std::error::Error + 'static), above: Kind) -> Error {
+    if let Some(error) = cause.downcast_ref::<Error>() {
+        return error.copy();
+    }
+    Error {
+        kind: above,
+        message: cause.to_string(),
+        hints: Vec::new(),
+        source: cause.source().map(|cause| copy_cause(cause, above).into()),
     }
 }
 
@@ -158,5 +183,41 @@ mod tests {
         let error = Error::transient("cannot read `a`").with_source(Error::internal("disk"));
         assert_eq!(error.to_string(), "cannot read `a`");
         assert_eq!(format!("{error:?}"), "Transient: cannot read `a`: disk");
+    }
+
+    #[test]
+    fn a_copy_says_the_same() {
+        #[derive(Debug)]
+        struct Foreign(Error);
+        impl fmt::Display for Foreign {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a library gave up")
+            }
+        }
+        impl std::error::Error for Foreign {
+            fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let inner = Error::auth("the key is old").with_hint("make a new one");
+        let error = Error::transient("cannot read `a`")
+            .with_hint("run again")
+            .with_hint("or later")
+            .with_source(Foreign(inner));
+        let copy = error.copy().copy();
+        assert_eq!(format!("{copy:?}"), format!("{error:?}"));
+        assert_eq!(
+            (copy.kind(), copy.message()),
+            (error.kind(), error.message())
+        );
+        assert_eq!(copy.hints(), ["run again", "or later"]);
+        let cause = |error: &dyn std::error::Error| {
+            error.source().and_then(|it| it.source()).map(|it| {
+                let error = it.downcast_ref::<Error>().unwrap();
+                (error.kind(), error.hints().to_vec(), error.source.is_none())
+            })
+        };
+        assert_eq!(cause(&copy), cause(&error));
+        assert_eq!(cause(&copy).unwrap().1, ["make a new one"]);
     }
 }

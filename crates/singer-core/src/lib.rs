@@ -9,6 +9,7 @@
 
 pub mod catalog;
 pub mod error;
+pub mod fnv;
 pub mod line;
 pub mod message;
 pub mod nearest;
@@ -18,8 +19,10 @@ pub mod scan;
 pub mod schema;
 pub mod secret;
 pub mod state;
+pub mod surroundings;
 pub mod validate;
 pub mod value;
 
 pub use error::{Error, Kind, Result};
 pub use secret::{Secret, SecretSource};
+pub use surroundings::Surroundings;

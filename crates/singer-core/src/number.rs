@@ -4,64 +4,122 @@
 
 use std::cmp::Ordering;
 
-/// A number's text taken apart. The value is `0.DIGITS × 10^magnitude`, where `DIGITS` neither
-/// start nor end with a zero; zero has none.
-struct Parts<'a> {
-    negative: bool,
-    whole: &'a [u8],
-    fraction: &'a [u8],
-    magnitude: i64,
+/// A number's digits: the value is `0.DIGITS × 10^point`, where `DIGITS` neither start nor end with a zero;
+/// zero has none.
+#[derive(Debug, Clone, Copy)]
+pub struct Digits<'a> {
+    is_negative: bool,
+    head: &'a [u8],
+    tail: &'a [u8],
+    point: i64,
 }
 
-impl<'a> Parts<'a> {
-    fn of(text: &'a [u8]) -> Self {
-        let (negative, text) = match text.strip_prefix(b"-") {
-            Some(rest) => (true, rest),
+impl<'a> Digits<'a> {
+    /// The digits of a JSON number.
+    pub fn of(text: &'a [u8]) -> Self {
+        let (is_negative, text) = match text.strip_prefix(b"-") {
+            Some(text) => (true, text),
             None => (false, text),
         };
-        let end = text
-            .iter()
-            .position(|byte| matches!(byte, b'e' | b'E'))
-            .unwrap_or(text.len());
-        let (digits, exponent) = text.split_at(end);
-        let point = digits
-            .iter()
-            .position(|byte| *byte == b'.')
-            .unwrap_or(digits.len());
-        let (mut whole, fraction) = digits.split_at(point);
-        let mut fraction = fraction.strip_prefix(b".").unwrap_or_default();
-        let mut magnitude = exponent_of(exponent).saturating_add(whole.len() as i64);
-        let zeros = leading_zeros(whole);
-        whole = &whole[zeros..];
-        magnitude = magnitude.saturating_sub(zeros as i64);
-        if whole.is_empty() {
-            let zeros = leading_zeros(fraction);
-            fraction = &fraction[zeros..];
-            magnitude = magnitude.saturating_sub(zeros as i64);
+        let split = |text: &'a [u8], at: Option<usize>| match at {
+            Some(at) => (
+                text.get(..at).unwrap_or_default(),
+                text.get(at + 1..).unwrap_or_default(),
+            ),
+            None => (text, <&[u8]>::default()),
+        };
+        let (mantissa, exponent) = split(text, memchr::memchr2(b'e', b'E', text));
+        let (mut head, mut tail) = split(mantissa, memchr::memchr(b'.', mantissa));
+        let mut point = exponent_of(exponent).saturating_add(head.len() as i64);
+        let zeros = leading_zeros(head);
+        head = head.get(zeros..).unwrap_or_default();
+        point = point.saturating_sub(zeros as i64);
+        if head.is_empty() {
+            let zeros = leading_zeros(tail);
+            tail = tail.get(zeros..).unwrap_or_default();
+            point = point.saturating_sub(zeros as i64);
         }
-        fraction = without_trailing_zeros(fraction);
-        if fraction.is_empty() {
-            whole = without_trailing_zeros(whole);
+        tail = without_trailing_zeros(tail);
+        if tail.is_empty() {
+            head = without_trailing_zeros(head);
         }
-        let zero = whole.is_empty() && fraction.is_empty();
+        let is_zero = head.is_empty() && tail.is_empty();
         Self {
-            negative: negative && !zero,
-            whole,
-            fraction,
-            magnitude: if zero { 0 } else { magnitude },
+            is_negative: is_negative && !is_zero,
+            head,
+            tail,
+            point: if is_zero { 0 } else { point },
         }
     }
 
-    fn digits(&self) -> impl Iterator<Item = u8> + '_ {
-        self.whole.iter().chain(self.fraction).copied()
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.head.len() + self.tail.len()
     }
 
-    fn len(&self) -> usize {
-        self.whole.len() + self.fraction.len()
+    /// Where the point stands, counted in digits from the first; below zero for `0.01`, and zero for zero.
+    pub fn point(&self) -> i64 {
+        self.point
+    }
+
+    /// Digits ahead of the point, once it is printed without an exponent.
+    pub fn whole(&self) -> i64 {
+        self.point.max(0)
+    }
+
+    /// Digits behind the point.
+    pub fn scale(&self) -> i64 {
+        (self.count() as i64).saturating_sub(self.point).max(0)
+    }
+
+    /// Whether it is a whole number that has a double of its own.
+    pub fn is_whole_double(&self) -> bool {
+        if self.point > 38 || self.scale() > 0 {
+            return false;
+        }
+        let digits = self
+            .all()
+            .fold(0u128, |sum, digit| sum * 10 + u128::from(digit & 15));
+        let size = (self.count() as i64..self.point).fold(digits, |size, _| size * 10);
+        (size as f64) as u128 == size
+    }
+
+    /// Prints it without an exponent, piece by piece: `-12.5`. Only for one whose size has been checked.
+    pub fn print(&self, mut put: impl FnMut(&[u8])) {
+        if self.is_zero() {
+            return put(b"0");
+        }
+        if self.is_negative {
+            put(b"-");
+        }
+        if self.point <= 0 {
+            put(b"0.");
+            (0..self.point.unsigned_abs()).for_each(|_| put(b"0"));
+            put(self.head);
+            return put(self.tail);
+        }
+        let whole = self.whole() as usize;
+        for (part, before) in [(self.head, 0), (self.tail, self.head.len())] {
+            match part.split_at_checked(whole.saturating_sub(before)) {
+                Some((ahead, behind)) if before <= whole => {
+                    put(ahead);
+                    if !behind.is_empty() {
+                        put(b".");
+                        put(behind);
+                    }
+                }
+                _ => put(part),
+            }
+        }
+        (self.count()..whole).for_each(|_| put(b"0"));
+    }
+
+    fn all(&self) -> impl Iterator<Item = u8> {
+        self.head.iter().chain(self.tail).copied()
     }
 
     fn is_zero(&self) -> bool {
-        self.len() == 0
+        self.count() == 0
     }
 
     fn compare_size(&self, other: &Self) -> Ordering {
@@ -70,18 +128,17 @@ impl<'a> Parts<'a> {
             (true, false) => Ordering::Less,
             (false, true) => Ordering::Greater,
             // Digits without trailing zeros: the longer of two with a common start is the greater.
-            (false, false) => self
-                .magnitude
-                .cmp(&other.magnitude)
-                .then_with(|| self.digits().cmp(other.digits())),
+            (false, false) => {
+                (self.point.cmp(&other.point)).then_with(|| self.all().cmp(other.all()))
+            }
         }
     }
 }
 
 /// Compares two JSON numbers by value.
 pub fn compare(left: &[u8], right: &[u8]) -> Ordering {
-    let (left, right) = (Parts::of(left), Parts::of(right));
-    match (left.negative, right.negative) {
+    let (left, right) = (Digits::of(left), Digits::of(right));
+    match (left.is_negative, right.is_negative) {
         (false, true) => Ordering::Greater,
         (true, false) => Ordering::Less,
         (false, false) => left.compare_size(&right),
@@ -91,23 +148,20 @@ pub fn compare(left: &[u8], right: &[u8]) -> Ordering {
 
 /// Whether a JSON number has no fraction by value: `1`, `1.0` and `1.5e1` have none.
 pub fn is_whole(text: &[u8]) -> bool {
-    let parts = Parts::of(text);
-    parts.is_zero() || parts.magnitude >= parts.len() as i64
+    Digits::of(text).scale() == 0
 }
 
 /// Appends a form that is equal for equal numbers, however they are written, and for no others.
 pub fn write_canonical(out: &mut Vec<u8>, text: &[u8]) {
-    let parts = Parts::of(text);
-    out.push(if parts.negative { b'-' } else { b'+' });
-    out.extend(parts.digits());
+    let digits = Digits::of(text);
+    out.push(if digits.is_negative { b'-' } else { b'+' });
+    out.extend(digits.all());
     out.push(b'e');
-    out.extend_from_slice(&parts.magnitude.to_le_bytes());
+    out.extend_from_slice(&digits.point.to_le_bytes());
 }
 
+/// The exponent behind its letter; zero if there is none.
 fn exponent_of(text: &[u8]) -> i64 {
-    let Some((_, text)) = text.split_first() else {
-        return 0;
-    };
     let (negative, digits) = match text.split_first() {
         Some((b'-', digits)) => (true, digits),
         Some((b'+', digits)) => (false, digits),
@@ -132,7 +186,7 @@ fn without_trailing_zeros(digits: &[u8]) -> &[u8] {
         .iter()
         .rposition(|digit| *digit != b'0')
         .map_or(0, |last| last + 1);
-    &digits[..end]
+    digits.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -198,6 +252,30 @@ mod tests {
         ] {
             assert_eq!(is_whole(text.as_bytes()), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_are_printed_without_an_exponent() {
+        for (text, wanted, point, scale) in [
+            ("-0.0e9", "0", 0, 0),
+            ("120", "120", 3, 0),
+            ("12e+3", "12000", 5, 0),
+            ("-1.250", "-1.25", 1, 2),
+            ("1.25e1", "12.5", 2, 1),
+            ("120.5e-2", "1.205", 1, 3),
+            ("1.25E4", "12500", 5, 0),
+            ("-0.05", "-0.05", -1, 2),
+            ("5e-3", "0.005", -2, 3),
+            ("00.1", "0.1", 0, 1),
+        ] {
+            let digits = Digits::of(text.as_bytes());
+            let mut printed = Vec::new();
+            digits.print(|piece| printed.extend_from_slice(piece));
+            assert_eq!(String::from_utf8(printed).unwrap(), wanted);
+            assert_eq!((digits.point(), digits.scale()), (point, scale), "{text}");
+        }
+        let far = Digits::of(b"1e99999999999999999999");
+        assert!(far.whole() > 1 << 60 && far.scale() == 0);
     }
 
     proptest! {

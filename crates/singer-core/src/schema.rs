@@ -3,13 +3,13 @@
 use serde_json::{Map, Value};
 
 use crate::scan::Layout;
-use crate::{Error, Result};
+use crate::{Error, Result, fnv};
 
 /// A fingerprint of a JSON schema: the same for every order of keys, of the names in a `type` and in
 /// `required`; `None` if the text is not JSON. It is stable from release to release.
 pub fn fingerprint(schema: &str) -> Option<String> {
     let schema: Value = serde_json::from_str(schema).ok()?;
-    let mut hash = 0xcbf2_9ce4_8422_2325;
+    let mut hash = fnv::START;
     mix(&mut hash, &schema);
     Some(format!("{hash:016x}"))
 }
@@ -44,12 +44,10 @@ fn mix(hash: &mut u64, value: &Value) {
     }
 }
 
-/// FNV-1a, with the number of bytes ahead of them.
+/// Mixes bytes into a hash, with their kind and number ahead of them.
 fn mix_bytes(hash: &mut u64, kind: u8, bytes: &[u8]) {
     let length = (bytes.len() as u64).to_le_bytes();
-    for byte in [kind].iter().chain(&length).chain(bytes) {
-        *hash = (*hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
+    *hash = fnv::mix(*hash, [kind].iter().chain(&length).chain(bytes).copied());
 }
 
 /// The JSON types that a property admits.

@@ -8,6 +8,7 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use singer_core::{Error, Result};
 
+use crate::incoming::broke_off;
 use crate::redact;
 
 /// How much of a service's words goes into logs and errors.
@@ -30,12 +31,13 @@ impl Answer {
     pub(crate) async fn read(mut response: Response, max_bytes: usize) -> Result<Self> {
         let status = response.status();
         let headers = std::mem::take(response.headers_mut());
-        let cut = |error: reqwest::Error| {
-            Error::transient("the answer broke off").with_source(error.without_url())
-        };
         // Most answers are one piece, which is then not copied.
-        let mut body = response.chunk().await.map_err(cut)?.unwrap_or_default();
-        while let Some(piece) = response.chunk().await.map_err(cut)? {
+        let mut body = response
+            .chunk()
+            .await
+            .map_err(broke_off)?
+            .unwrap_or_default();
+        while let Some(piece) = response.chunk().await.map_err(broke_off)? {
             if body.len() + piece.len() > max_bytes {
                 return Err(Error::protocol(format!(
                     "the answer is longer than {max_bytes} bytes"

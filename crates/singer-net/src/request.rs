@@ -1,6 +1,8 @@
 //! A request before it is sent: cheap to clone, so that it can be sent again.
 
 use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::Url;
@@ -17,8 +19,17 @@ pub struct Request {
     pub(crate) method: Method,
     pub(crate) url: Url,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Option<Bytes>,
+    pub(crate) body: Option<Upload>,
     has_secret_url: bool,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone)]
+pub(crate) enum Upload {
+    /// Bytes that are there.
+    Bytes(Bytes),
+    /// A file, opened for each attempt and read while it is sent.
+    File { path: PathBuf, length: u64 },
 }
 
 impl fmt::Debug for Request {
@@ -72,8 +83,29 @@ impl Request {
     /// Any method with any body.
     pub fn with_body(method: Method, url: Url, content_type: &'static str, body: Bytes) -> Self {
         let mut request = Self::new(method, url).header("content-type", content_type);
-        request.body = Some(body);
+        request.body = Some(Upload::Bytes(body));
         request
+    }
+
+    /// Any method with the content of a file as its body, which is never in memory as a whole. The file
+    /// must stay as it is until the last attempt is over.
+    ///
+    /// # Errors
+    /// Of kind `Internal` if there is no such file.
+    pub fn with_file(
+        method: Method,
+        url: Url,
+        content_type: &'static str,
+        path: PathBuf,
+    ) -> Result<Self> {
+        let metadata = std::fs::metadata(&path).map_err(|error| {
+            Error::internal(format!("cannot read `{}` to send it", path.display()))
+                .with_source(error)
+        })?;
+        let length = metadata.len();
+        let mut request = Self::new(method, url).header("content-type", content_type);
+        request.body = Some(Upload::File { path, length });
+        Ok(request)
     }
 
     /// The same request with a header that is known only at run time, and whose value everyone may see.
@@ -124,7 +156,19 @@ impl Request {
 
     /// How many bytes its body has.
     pub fn body_len(&self) -> usize {
-        self.body.as_ref().map_or(0, Bytes::len)
+        match &self.body {
+            None => 0,
+            Some(Upload::Bytes(bytes)) => bytes.len(),
+            Some(Upload::File { length, .. }) => usize::try_from(*length).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// How much longer than others it may take, as it sends a file at this many bytes a second at least.
+    pub(crate) fn upload_time(&self, slowest: u64) -> Duration {
+        match &self.body {
+            Some(Upload::File { length, .. }) => Duration::from_secs(length / slowest),
+            Some(Upload::Bytes(_)) | None => Duration::ZERO,
+        }
     }
 
     pub(crate) fn has_secret(&self) -> bool {

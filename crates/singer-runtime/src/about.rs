@@ -75,6 +75,7 @@ fn json_document(program: &Program) -> Value {
             "activate-version",
             "structured-logging",
         ],
+        Role::Map => &["about", "activate-version", "batch", "structured-logging"],
         Role::Target => &[
             "about",
             "activate-version",
@@ -125,6 +126,9 @@ fn setting_schema(setting: &Setting) -> Value {
     }
     if let Some(starter) = setting.starter {
         schema["starter"] = json!(starter);
+    }
+    if let Some(example) = &setting.example {
+        schema["examples"] = json!([example]);
     }
     schema
 }

@@ -1,4 +1,4 @@
-//! The command line of taps and targets.
+//! The command line of taps, maps and targets.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -39,6 +39,7 @@ pub(crate) struct Invocation {
     pub(crate) log: log::Options,
     pub(crate) progress: Progress,
     pub(crate) tap: TapArguments,
+    pub(crate) map: MapArguments,
     pub(crate) target: TargetArguments,
 }
 
@@ -61,6 +62,22 @@ pub(crate) struct TapArguments {
     pub(crate) state: Option<PathBuf>,
     pub(crate) select: Vec<String>,
     pub(crate) jobs: usize,
+}
+
+/// The arguments of maps alone.
+#[derive(Debug, Default)]
+pub(crate) struct MapArguments {
+    pub(crate) input: Option<PathBuf>,
+    pub(crate) show: Option<Show>,
+}
+
+/// What a map shows instead of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    /// `--test`: what becomes of this record or message.
+    Test(String),
+    /// `--sample`: what becomes of the first records of the input.
+    Sample(u64),
 }
 
 /// The arguments of targets alone.
@@ -99,24 +116,25 @@ pub(crate) fn parse(
 }
 
 fn invocation(program: &Program, matches: &ArgMatches) -> Invocation {
-    let (mode, tap, target) = match program.role {
-        Role::Tap => (
-            tap_mode(matches),
-            tap_arguments(matches),
-            TargetArguments::default(),
-        ),
+    let mut tap = TapArguments::default();
+    let mut map = MapArguments::default();
+    let mut target = TargetArguments::default();
+    let mode = match program.role {
+        Role::Tap => {
+            tap = tap_arguments(matches);
+            tap_mode(matches)
+        }
+        Role::Map => {
+            map = map_arguments(matches);
+            run_or_check(matches)
+        }
         Role::Target => {
-            let mode = if matches.get_flag("check") {
-                Mode::Check
-            } else {
-                Mode::Run
-            };
-            let target = TargetArguments {
+            target = TargetArguments {
                 input: matches.get_one("input").cloned(),
                 state_file: matches.get_one("state_file").cloned(),
                 dry_run: matches.get_flag("dry_run"),
             };
-            (mode, TapArguments::default(), target)
+            run_or_check(matches)
         }
     };
     let mut flags = Vec::new();
@@ -148,7 +166,24 @@ fn invocation(program: &Program, matches: &ArgMatches) -> Invocation {
             _ => Progress::Auto,
         },
         tap,
+        map,
         target,
+    }
+}
+
+fn run_or_check(matches: &ArgMatches) -> Mode {
+    if matches.get_flag("check") {
+        Mode::Check
+    } else {
+        Mode::Run
+    }
+}
+
+fn map_arguments(matches: &ArgMatches) -> MapArguments {
+    let sample = || matches.get_one("sample").copied().map(Show::Sample);
+    MapArguments {
+        input: matches.get_one("input").cloned(),
+        show: text(matches, "test").map(Show::Test).or_else(sample),
     }
 }
 
@@ -217,6 +252,7 @@ fn command(program: &Program) -> Command {
         );
     command = match program.role {
         Role::Tap => command.args(tap_flags()),
+        Role::Map => command.args(map_flags()),
         Role::Target => command.args(target_flags()),
     };
     for setting in &program.settings {
@@ -292,6 +328,21 @@ fn tap_flags() -> Vec<Arg> {
             .default_missing_value("records")
             .value_parser(PossibleValuesParser::new(["records", "schema"]))
             .help("Write one record of each stream and no state; --test=schema: the SCHEMA messages alone"),
+    ]
+}
+
+fn map_flags() -> Vec<Arg> {
+    vec![
+        path("input", "FILE").help("Read messages from a file instead of stdin"),
+        named("test")
+            .value_name("JSON")
+            .conflicts_with_all(["sample", "input"])
+            .help("Show what becomes of this record, or of this RECORD message, and read nothing"),
+        named("sample")
+            .value_name("N")
+            .value_parser(value_parser!(u64).range(1..))
+            .help("Show what becomes of the first N records that the config is about, and stop"),
+        switch("check").help("Prove that the config can be used; read nothing"),
     ]
 }
 
@@ -387,7 +438,7 @@ mod tests {
     fn parse_line(role: Role, line: &str) -> Result<Request> {
         let examples = match role {
             Role::Tap => "Examples:\n  x-y -c c.json\n",
-            Role::Target => "  x-y -c c.json",
+            Role::Map | Role::Target => "  x-y -c c.json",
         };
         let program = Program::new::<Config>(role, "x-y", "Does x.", "1.2.3", examples);
         parse(&program, line.split(' ').map(OsString::from))
@@ -436,6 +487,21 @@ mod tests {
     }
 
     #[test]
+    fn a_map_runs_or_shows() {
+        let parsed = run(Role::Map, "x-y --input i.jsonl --batch-records 7");
+        assert_eq!(parsed.mode, Mode::Run);
+        assert_eq!(parsed.map.input, Some("i.jsonl".into()));
+        assert_eq!(parsed.map.show, None);
+        let parsed = run(Role::Map, "x-y --test {}");
+        assert_eq!(parsed.map.show, Some(Show::Test("{}".to_owned())));
+        let parsed = run(Role::Map, "x-y --sample 3");
+        assert_eq!(parsed.map.show, Some(Show::Sample(3)));
+        assert_eq!(run(Role::Map, "x-y --check").mode, Mode::Check);
+        assert!(parse_line(Role::Map, "x-y --sample 0").is_err());
+        assert!(parse_line(Role::Map, "x-y --test {} --sample 1").is_err());
+    }
+
+    #[test]
     fn wrong_usage_says_what_and_hints() {
         let error = parse_line(Role::Tap, "x-y --statee s.json").unwrap_err();
         assert_eq!(error.kind(), Kind::Config);
@@ -451,7 +517,7 @@ mod tests {
 
     #[test]
     fn help_ends_with_examples_under_one_heading() {
-        for role in [Role::Tap, Role::Target] {
+        for role in [Role::Tap, Role::Map, Role::Target] {
             let Ok(Request::Print(help)) = parse_line(role, "x-y --help") else {
                 panic!("help is printed");
             };

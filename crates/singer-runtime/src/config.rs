@@ -14,6 +14,7 @@ use crate::setting::{Flag, PROXY, Setting, Settings, Shape};
 use check::Problem;
 
 mod check;
+mod repeated;
 
 /// Where a part of the config comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -236,7 +237,11 @@ fn read_file(path: &Path) -> Result<Map<String, Value>> {
         );
     }
     match serde_json::from_slice(text) {
-        Ok(Value::Object(object)) => Ok(object),
+        Ok(Value::Object(object)) => match repeated::first(text) {
+            None => Ok(object),
+            Some(key) => Err(not_json(format!("has the key `{key}` twice"))
+                .with_hint("one of the two would be lost; several conditions go into a list")),
+        },
         Ok(other) => Err(not_json(format!(
             "holds {}, not an object",
             check::kind_of(&other)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use singer_core::surroundings::{ReadSecret, Surroundings, Wait};
 use singer_core::{Result, Secret, SecretSource};
 
 use crate::clock::Clock;
@@ -29,6 +30,7 @@ struct Inner {
     switches: Vec<String>,
     report: Option<PathBuf>,
     stored_state: Option<String>,
+    state_path: Option<PathBuf>,
 }
 
 /// Whether the run only shows what it would do.
@@ -61,6 +63,7 @@ impl Context {
                 switches: Vec::new(),
                 report: None,
                 stored_state: None,
+                state_path: None,
             }),
         }
     }
@@ -98,6 +101,18 @@ impl Context {
     #[must_use]
     pub(crate) fn with_stored_state(self, state: String) -> Self {
         self.changed(|inner| inner.stored_state = Some(state))
+    }
+
+    /// The same context with the file that the state was read from.
+    #[must_use]
+    pub fn with_state_path(self, path: PathBuf) -> Self {
+        self.changed(|inner| inner.state_path = Some(path))
+    }
+
+    /// The file that a tap's state was read from (`--state`). Where a target keeps the same file with
+    /// `--state-file`, it shows later on what has become durable.
+    pub fn state_path(&self) -> Option<&Path> {
+        self.inner.state_path.as_deref()
     }
 
     /// The state that stood in the `--state-file` when the run began, from which the tap goes on; empty if
@@ -177,6 +192,32 @@ impl Context {
         Self {
             inner: Arc::new(inner),
         }
+    }
+}
+
+impl Surroundings for Context {
+    fn now(&self) -> DateTime<Utc> {
+        self.now()
+    }
+
+    fn secret<'a>(&'a self, source: &'a SecretSource) -> ReadSecret<'a> {
+        Box::pin(self.secret(source))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.variable(name)
+    }
+
+    fn user_agent(&self) -> &str {
+        self.user_agent()
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop().requested()
+    }
+
+    fn stopped(&self) -> Wait<'_> {
+        Box::pin(self.stop().wait())
     }
 }
 

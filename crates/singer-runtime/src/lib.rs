@@ -1,8 +1,8 @@
 //! The process around a Singer tap or target.
 //!
 //! A connector implements [`tap::Tap`] or [`target::Target`] and hands the type to [`tap::main`] or
-//! [`target::main`]. Everything that is the same for all connectors is here: command line, config,
-//! secrets, stdin and stdout, catalogs, states, batches, rejects, signals, logs, metrics, exit codes.
+//! [`target::main`]; a stage between the two implements [`map::Map`]. Everything that is the same for all
+//! of them is here: command line, config, secrets, stdin and stdout, catalogs, states, batches, rejects, signals, logs, metrics, exit codes.
 //! A connector never prints and never reads the command line.
 //!
 //! # Writing a tap
@@ -28,7 +28,10 @@ pub mod command;
 pub mod context;
 pub mod exit;
 pub mod log;
+pub mod map;
+pub mod rejects;
 pub mod report;
+pub mod rows;
 pub mod setting;
 pub mod signal;
 pub mod stdio;
@@ -37,6 +40,7 @@ pub mod tap;
 pub mod target;
 
 mod about;
+mod batch_files;
 mod cli;
 mod config;
 mod monitor;

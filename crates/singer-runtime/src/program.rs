@@ -2,10 +2,11 @@
 
 use crate::setting::{self, Setting, Settings};
 
-/// Which half of a pipe a binary is.
+/// Which part of a pipe a binary is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Tap,
+    Map,
     Target,
 }
 
@@ -35,6 +36,7 @@ impl Program {
         let mut settings = S::settings();
         let shared = match role {
             Role::Tap => vec![setting::start_date(), setting::user_agent()],
+            Role::Map => Vec::new(),
             Role::Target => setting::target_settings(),
         };
         for setting in shared {

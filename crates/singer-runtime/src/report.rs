@@ -20,7 +20,7 @@ pub const VARIABLE: &str = "ANTIPHON_REPORT";
 pub struct Report {
     /// The binary's name.
     pub binary: String,
-    /// `tap`, `target`, or `tally` for the stage that only counts.
+    /// `tap`, `map`, `target`, or `tally` for the stage that only counts.
     pub role: String,
     /// The id of the stage's own run; a stage that is started again has another.
     pub run_id: String,

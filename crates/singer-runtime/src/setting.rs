@@ -3,9 +3,11 @@
 use serde_json::Value;
 use singer_core::Result;
 
+pub use by_stream::ByStream;
 pub(crate) use shared::PROXY;
-pub use shared::{http, start_date, target_settings, user_agent};
+pub use shared::{http, start_date, target_settings, user_agent, zoho, zoho_crm, zoho_crm_uploads};
 
+mod by_stream;
 mod shared;
 
 /// The config of a connector: a serde struct and the table of its keys.
@@ -40,6 +42,8 @@ pub struct Setting {
     pub flag: Flag,
     /// Whether a starter config has it; if nothing is said, what is required and secrets.
     pub starter: Option<bool>,
+    /// What a starter config has in place of nothing, where a value that works can be guessed.
+    pub example: Option<Value>,
 }
 
 impl Setting {
@@ -53,6 +57,7 @@ impl Setting {
             about: "",
             flag: Flag::None,
             starter: None,
+            example: None,
         }
     }
 
@@ -145,6 +150,13 @@ impl Setting {
     #[must_use]
     pub fn not_in_starter(mut self) -> Self {
         self.starter = Some(false);
+        self
+    }
+
+    /// The same setting with a value that a starter config has, which a person then changes.
+    #[must_use]
+    pub fn example(mut self, value: impl Into<Value>) -> Self {
+        self.example = Some(value.into());
         self
     }
 

@@ -44,7 +44,7 @@ pub fn input(path: Option<&Path>) -> Result<Box<dyn Read + Send>> {
 fn stdin() -> Box<dyn Read + Send> {
     let stdin = io::stdin();
     if stdin.is_terminal() {
-        tracing::warn!("reading messages from the terminal: pipe a tap into this target");
+        tracing::warn!("reading messages from the terminal: pipe a tap into this program");
     }
     // Large reads pass by the small buffer inside.
     Box::new(stdin)
@@ -167,6 +167,11 @@ pub(crate) fn log_line(line: &str) {
     bytes.extend_from_slice(line.as_bytes());
     bytes.push(b'\n');
     let _closed = io::stderr().lock().write_all(&bytes);
+}
+
+/// Whether a person looks at stdout.
+pub(crate) fn stdout_is_terminal() -> bool {
+    stdout().is_terminal()
 }
 
 /// Whether a person looks at stderr.

@@ -24,11 +24,41 @@ pub trait Tap: Sized + Send + Sync + 'static {
     /// The connector's own settings.
     type Config: Settings;
 
+    /// The streams (names or patterns, as `--select` takes them) that a config asks for by itself, where
+    /// the command line has no `--select`: a mode that is about certain rows names their streams here.
+    fn wanted(config: &Self::Config) -> Vec<String> {
+        let _ = config;
+        Vec::new()
+    }
+
     /// Builds clients and proves nothing yet: no data is read.
     fn connect(
         config: Self::Config,
         context: Context,
     ) -> impl Future<Output = anyhow::Result<Self>> + Send;
+
+    /// How many streams are read side by side, if it is not for `--jobs` to say: a tap that waits for what
+    /// happens to all its streams has to wait for them together.
+    fn side_by_side(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether a run tells how far it came. One that is about certain rows does not, and writes no STATE:
+    /// whoever stores what it hears would lose the state of all runs before.
+    fn tells_state(&self) -> bool {
+        true
+    }
+
+    /// Whether messages go to stdout. A run that only tells on stderr what it would do writes none: a SCHEMA or
+    /// the end of a version without its records would make a target act.
+    fn writes_messages(&self) -> bool {
+        true
+    }
+
+    /// How many records this run could not read and left in a rejects file.
+    fn rejected(&self) -> u64 {
+        0
+    }
 
     /// Makes the cheapest calls that need the same rights as a sync; says in one line what works.
     fn check(&self) -> impl Future<Output = anyhow::Result<String>> + Send;
@@ -89,6 +119,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The properties that bookmarks of the stream are made of, as its SCHEMA names them.
+    pub(crate) fn bookmark_properties(&self) -> Vec<String> {
+        match &self.replication {
+            Replication::Incremental { key, .. } => vec![key.clone()],
+            Replication::FullTable { .. } => Vec::new(),
+        }
+    }
+
     /// The customary bookmark of an incremental stream whose records up to this value of the
     /// replication key were handed over; empty for a full table.
     pub fn bookmark_at(&self, value: impl Into<Value>) -> Map<String, Value> {
@@ -120,12 +158,15 @@ pub enum Replication {
     },
 }
 
+pub use blocks::Blocks;
 pub use emit::Output;
 pub use run::main;
 
+mod blocks;
 mod bookmarks;
 mod emit;
 mod files;
+pub mod ids;
 mod plan;
 mod replication;
 mod run;

@@ -15,6 +15,7 @@ use crate::setting::Settings;
 
 pub use batch::{Batch, Record};
 pub use entry::main;
+pub(crate) use publish::on_disk;
 
 mod ack;
 mod batch;
@@ -25,7 +26,6 @@ mod memory;
 mod options;
 mod publish;
 pub mod read;
-mod rejects;
 mod replay;
 mod run;
 mod shared;
@@ -68,14 +68,19 @@ pub trait Target: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = anyhow::Result<Self::Writer>> + Send;
 
     /// Makes durable what the target itself keeps about confirmed rows (memories of sent values).
-    /// Called before a STATE is printed: it covers every batch whose [`Batch::number`] is below
-    /// `position`, of the last ones perhaps only the first rows. A run that dies before it is printed goes
-    /// on from the one before: [`Context::stored_state`] tells the next run which of the two it was.
+    /// Called before a STATE is printed: it covers every batch whose [`Batch::end`] is not above
+    /// `position`, and of others with a lower [`Batch::number`] the first rows. A run that dies before it is
+    /// printed goes on from the one before: [`Context::stored_state`] tells the next run which of the two it was.
     fn sync(&self, position: u64, state: &str) -> impl Future<Output = anyhow::Result<()>> + Send {
         async move {
             let _ = (position, state);
             Ok(())
         }
+    }
+
+    /// Called after the STATE of the last [`Target::sync`] was stored and printed.
+    fn printed(&self) -> impl Future<Output = anyhow::Result<()>> + Send {
+        async { Ok(()) }
     }
 
     /// Called once after the last STATE, on success and on failure.
@@ -247,4 +252,4 @@ pub enum Verdict {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

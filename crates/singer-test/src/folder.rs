@@ -58,6 +58,14 @@ impl Folder {
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.file(name)).unwrap_or_default()
     }
+
+    /// The JSON values in a file's lines; none if there is no such file.
+    pub fn read_json_lines(&self, name: &str) -> Vec<Value> {
+        let text = self.read(name);
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a line is JSON"))
+            .collect()
+    }
 }
 
 impl Drop for Folder {

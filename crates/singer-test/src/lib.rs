@@ -7,8 +7,9 @@
 //! * [`stream`], [`fit`]: Singer messages as plain values, and whether records fit their schemas.
 //! * [`golden`]: cases in folders, with the expected stdout, stderr and exit code.
 //! * [`tap`], [`target`]: the conformance suites.
-//! * [`database`], [`pendo`], [`bigquery`], [`bqemulator`], [`moto`], [`mail`], [`folder`]: what the programs
-//!   under test talk to and work in.
+//! * [`database`], [`pendo`], [`bigquery`], [`bqemulator`], [`zoho`], [`crm`], [`tetra`], [`moto`], [`mail`], [`folder`]: what the
+//!   programs under test talk to and work in.
+//! * [`server`]: an HTTP server that answers what a test says.
 //! * [`python`]: the environments of foreign programs.
 
 mod capture;
@@ -17,6 +18,7 @@ mod suite;
 pub mod bigquery;
 pub mod bin;
 pub mod bqemulator;
+pub mod crm;
 pub mod database;
 pub mod fit;
 pub mod folder;
@@ -28,6 +30,9 @@ pub mod pipe;
 pub mod poll;
 pub mod python;
 pub mod runtime;
+pub mod server;
 pub mod stream;
 pub mod tap;
 pub mod target;
+pub mod tetra;
+pub mod zoho;

@@ -4,9 +4,11 @@
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use crate::bin::{Finished, Run, Running, Signal, send_signal};
+use crate::poll;
 
 /// What happens to the tap, and so to the pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +28,8 @@ pub struct Pipeline {
     pub tap: Running,
     /// The second half.
     pub target: Running,
-    pump: JoinHandle<Vec<u8>>,
+    pump: JoinHandle<()>,
+    passed: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Both halves, ended.
@@ -57,16 +60,22 @@ pub fn start(tap: Run, target: Run, cut: Cut) -> Pipeline {
         .stdin_from(File::from(OwnedFd::from(target_stdin)))
         .start();
     let process = tap.id();
+    let passed = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&passed);
     let pump = thread::spawn(move || {
         let (mut from_tap, mut to_target) = (from_tap, to_target);
-        let passed = pump(&mut from_tap, &mut to_target, cut);
+        pump(&mut from_tap, &mut to_target, cut, &log);
         if cut != Cut::Never {
             // Before the pipe is closed, so that the tap dies of nothing else.
             send_signal(process, Signal::Kill);
         }
-        passed
     });
-    Pipeline { tap, target, pump }
+    Pipeline {
+        tap,
+        target,
+        pump,
+        passed,
+    }
 }
 
 /// Runs both halves to their ends.
@@ -91,32 +100,46 @@ impl Pipeline {
             .sum()
     }
 
+    /// Waits until a text has gone through the pipe: what a tap does next may be seen before what it wrote.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str) {
+        poll::until(&format!("`{text}` went through the pipe"), || {
+            String::from_utf8_lossy(&lock(&self.passed)).contains(text)
+        });
+    }
+
     /// Waits for both halves.
     pub fn finish(self) -> Ended {
         let target = self.target.finish();
         let mut tap = self.tap.finish();
-        tap.stdout = self
-            .pump
+        self.pump
             .join()
             .expect("the pump of the pipe does not panic");
+        tap.stdout = std::mem::take(&mut lock(&self.passed));
         Ended { tap, target }
     }
 }
 
 /// Copies until the tap ends, the target no longer reads, or the cut is reached; the rest of what the
-/// tap wrote is lost with it, as it is when a process dies.
-fn pump(from: &mut PipeReader, to: &mut PipeWriter, cut: Cut) -> Vec<u8> {
-    let mut passed = Vec::new();
+/// tap wrote is lost with it, as it is when a process dies. What was copied is logged.
+fn pump(from: &mut PipeReader, to: &mut PipeWriter, cut: Cut, log: &Mutex<Vec<u8>>) {
+    let mut passed = 0;
     let mut lines = 0;
     let mut block = vec![0; 1 << 16];
     loop {
         let length = from.read(&mut block).unwrap_or(0);
-        let (piece, done) = up_to_cut(&block[..length], passed.len(), &mut lines, cut);
-        passed.extend_from_slice(piece);
-        if to.write_all(piece).is_err() || done || length == 0 {
-            return passed;
+        let (piece, done) = up_to_cut(&block[..length], passed, &mut lines, cut);
+        passed += piece.len();
+        let is_read = to.write_all(piece).is_ok();
+        lock(log).extend_from_slice(piece);
+        if !is_read || done || length == 0 {
+            return;
         }
     }
+}
+
+fn lock(log: &Mutex<Vec<u8>>) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn up_to_cut<'block>(

@@ -67,13 +67,13 @@ impl Messages {
             "the last line is cut off after {} bytes",
             rest.len()
         );
-        let lines = whole.split(|byte| *byte == b'\n');
-        let count = lines.clone().count().saturating_sub(1);
+        let whole = std::str::from_utf8(whole).expect("a tap prints UTF-8");
+        let lines = whole.strip_suffix('\n').map(|whole| whole.split('\n'));
         Messages(
             (1usize..)
-                .zip(lines.take(count))
+                .zip(lines.into_iter().flatten())
                 .map(|(number, line)| {
-                    let value: Value = serde_json::from_slice(line)
+                    let value: Value = serde_json::from_str(line)
                         .unwrap_or_else(|error| panic!("line {number} is no JSON: {error}"));
                     message(value)
                         .unwrap_or_else(|missing| panic!("line {number} lacks `{missing}`"))
@@ -210,42 +210,43 @@ fn key_of(record: &Value, keys: &[String]) -> String {
     serde_json::to_string(&values).expect("JSON values can be written")
 }
 
-fn message(value: Value) -> Result<Message, &'static str> {
-    let text = |name: &'static str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-            .ok_or(name)
+fn message(mut value: Value) -> Result<Message, &'static str> {
+    let version = value.get("version").and_then(Value::as_i64);
+    // Suites read millions of records, so that nothing is copied.
+    let mut member = |name: &'static str| value.get_mut(name).map(Value::take).ok_or(name);
+    let text = |value: Value, name: &'static str| match value {
+        Value::String(text) => Ok(text),
+        _ => Err(name),
     };
-    let number = |name: &str| value.get(name).and_then(Value::as_i64);
-    match text("type")?.as_str() {
-        "SCHEMA" => Ok(Message::Schema {
-            stream: text("stream")?,
-            schema: value.get("schema").cloned().ok_or("schema")?,
-            key_properties: value
-                .get("key_properties")
-                .and_then(Value::as_array)
-                .ok_or("key_properties")?
-                .iter()
-                .map(|key| key.as_str().map(str::to_owned).ok_or("key_properties"))
-                .collect::<Result<_, _>>()?,
-        }),
+    let kind = text(member("type")?, "type")?;
+    match kind.as_str() {
+        "SCHEMA" => {
+            let Value::Array(keys) = member("key_properties")? else {
+                return Err("key_properties");
+            };
+            let keys = keys.into_iter().map(|key| text(key, "key_properties"));
+            Ok(Message::Schema {
+                stream: text(member("stream")?, "stream")?,
+                key_properties: keys.collect::<Result<_, _>>()?,
+                schema: member("schema")?,
+            })
+        }
         "RECORD" => Ok(Message::Record {
-            stream: text("stream")?,
-            record: value
-                .get("record")
-                .filter(|record| record.is_object())
-                .cloned()
+            stream: text(member("stream")?, "stream")?,
+            record: Some(member("record")?)
+                .filter(Value::is_object)
                 .ok_or("record")?,
-            version: number("version"),
+            version,
         }),
-        "STATE" => Ok(Message::State(value.get("value").cloned().ok_or("value")?)),
+        "STATE" => Ok(Message::State(member("value")?)),
         "ACTIVATE_VERSION" => Ok(Message::ActivateVersion {
-            stream: text("stream")?,
-            version: number("version").ok_or("version")?,
+            stream: text(member("stream")?, "stream")?,
+            version: version.ok_or("version")?,
         }),
-        _ => Ok(Message::Other(value)),
+        _ => {
+            value["type"] = kind.into();
+            Ok(Message::Other(value))
+        }
     }
 }
 

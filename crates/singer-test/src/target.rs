@@ -2,18 +2,21 @@
 //! calls [`conforms`] from its `tests/main.rs`. The messages are plain text here, as another tap might
 //! have written them.
 
+pub mod lines;
 mod scenarios;
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use self::lines::{line, row_of};
 use crate::bin::{Finished, Run};
 use crate::folder::Folder;
 use crate::stream::{Cut, states};
 use crate::suite;
 
-/// A target and its destination.
+/// A target and its destination. What most destinations can hold is there already: a subject says otherwise
+/// where its own cannot.
 pub trait Subject {
     /// The binary.
     fn binary(&self) -> &'static str;
@@ -23,19 +26,39 @@ pub trait Subject {
     fn fresh(&self) -> Value;
 
     /// The stream that the config is for.
-    fn stream(&self) -> &'static str;
+    fn stream(&self) -> &'static str {
+        "accounts"
+    }
 
     /// The schema of its records.
-    fn schema(&self) -> Value;
+    fn schema(&self) -> Value {
+        json!({"type": "object", "properties": {
+            "id": {"type": "string"},
+            "name": {"type": ["null", "string"]},
+            "seats": {"type": ["null", "integer"]},
+            "renewal": {"type": ["null", "string"], "format": "date"},
+            "active": {"type": ["null", "boolean"]},
+        }})
+    }
 
     /// The one key property, a string.
-    fn key(&self) -> &'static str;
+    fn key(&self) -> &'static str {
+        "id"
+    }
 
     /// The record of a number; each revision of it has other values.
-    fn record(&self, number: u64, revision: u64) -> Value;
+    fn record(&self, number: u64, revision: u64) -> Value {
+        json!({
+            "id": format!("{number:08x}"), "name": format!("Account {number} of {revision}"),
+            "seats": number + revision, "renewal": format!("2026-01-{:02}", 1 + revision % 28),
+            "active": revision.is_multiple_of(2),
+        })
+    }
 
     /// A property of type string, which the destination keeps as it is.
-    fn text(&self) -> &'static str;
+    fn text(&self) -> &'static str {
+        "name"
+    }
 
     /// What the destination holds, by key: the properties as they were sent, without the key, and
     /// without those that are null.
@@ -55,6 +78,22 @@ pub enum WithoutKey {
     Appends,
     /// It refuses the stream before anything is written.
     Refuses,
+}
+
+/// A run of a target in a folder, with these keys beside those of a config; one that is null is left out.
+pub fn run(binary: &str, folder: &Folder, mut config: Value, extra: &Value) -> Run {
+    for (key, value) in extra.as_object().expect("keys of a config") {
+        if value.is_null() {
+            config.as_object_mut().expect("an object").remove(key);
+        } else {
+            config[key] = value.clone();
+        }
+    }
+    let config = folder.write_json("config.json", &config);
+    Run::of(binary)
+        .arg("--config")
+        .arg(config)
+        .folder(folder.path())
 }
 
 /// Runs all scenarios.
@@ -90,7 +129,7 @@ impl Target<'_> {
     }
 
     fn line_of(&self, record: &Value) -> String {
-        line(&json!({"type": "RECORD", "stream": self.subject.stream(), "record": record}))
+        row_of(self.subject.stream(), record)
     }
 
     /// Runs with a fresh destination.
@@ -102,11 +141,7 @@ impl Target<'_> {
     }
 
     fn run(&self, folder: &Folder, config: &Value) -> Run {
-        let config = folder.write_json("config.json", config);
-        Run::of(self.subject.binary())
-            .arg("--config")
-            .arg(config)
-            .folder(folder.path())
+        run(self.subject.binary(), folder, config.clone(), &json!({}))
     }
 
     /// Fails unless the destination holds these records and no others.
@@ -142,10 +177,6 @@ impl Target<'_> {
             Value::Object(members),
         )
     }
-}
-
-fn line(value: &Value) -> String {
-    format!("{value}\n")
 }
 
 /// A STATE line whose value is a number, so that scenarios can tell states apart.

@@ -100,7 +100,7 @@ struct State {
     refused: Option<Secret>,
     /// Whether the credentials are to be read again before the next token.
     is_stale: bool,
-    failure: Option<Failure>,
+    failure: Option<Error>,
 }
 
 /// A token and how long it serves; no times if nobody knows its end.
@@ -166,7 +166,7 @@ impl Tokens {
         }
         let is_shared = inner.failures.load(Ordering::Acquire) != failures;
         if let Some(failure) = state.failure.as_ref().filter(|_| is_shared) {
-            return Err(failure.error());
+            return Err(failure.copy());
         }
         match self.renew(&mut state, now).await {
             Ok(token) => {
@@ -177,7 +177,7 @@ impl Tokens {
                 if let Some(token) = serve_on(&mut state, &error, inner.context.now()) {
                     return Ok(Some(token));
                 }
-                state.failure = Some(Failure::of(&error));
+                state.failure = Some(error.copy());
                 inner.failures.fetch_add(1, Ordering::Release);
                 Err(error)
             }
@@ -309,49 +309,4 @@ fn serve_on(state: &mut State, error: &Error, now: DateTime<Utc>) -> Option<Secr
     times.renew_at = (now + GRACE).min(times.ends_at - LEAST);
     tracing::warn!(%error, "no new token yet; the old one serves on");
     Some(held.token.clone())
-}
-
-/// A failure for all who waited for the same token, since an error cannot be cloned.
-struct Failure {
-    kind: Kind,
-    message: String,
-    hints: Vec<String>,
-    causes: Vec<String>,
-}
-
-impl Failure {
-    fn of(error: &Error) -> Self {
-        let mut hints = error.hints().to_vec();
-        let mut causes = Vec::new();
-        let mut next = std::error::Error::source(error);
-        while let Some(cause) = next {
-            causes.push(cause.to_string());
-            if let Some(error) = cause.downcast_ref::<Error>() {
-                hints.extend_from_slice(error.hints());
-            }
-            next = cause.source();
-        }
-        Self {
-            kind: error.kind(),
-            message: error.message().to_owned(),
-            hints,
-            causes,
-        }
-    }
-
-    fn error(&self) -> Error {
-        let mut source = None;
-        for cause in self.causes.iter().rev() {
-            source = Some(linked(Error::new(self.kind, cause), source));
-        }
-        let error = linked(Error::new(self.kind, &self.message), source);
-        self.hints.iter().fold(error, Error::with_hint)
-    }
-}
-
-fn linked(error: Error, source: Option<Error>) -> Error {
-    match source {
-        Some(source) => error.with_source(source),
-        None => error,
-    }
 }

@@ -214,7 +214,7 @@ fn own_table(warehouse: &Warehouse, dataset: &str, tables: &[String]) -> Option<
     let named = streams.filter_map(|(name, stream)| {
         let own = datasets_of(stream, &warehouse.config.general);
         let is_here = own.iter().any(|own| own == dataset);
-        let table = stream.table.clone().unwrap_or_else(|| name.clone());
+        let table = stream.table.clone().unwrap_or_else(|| name.to_owned());
         (is_here && stream.mode != Some(Mode::Replace)).then_some(table)
     });
     let named: Vec<String> = named.collect();

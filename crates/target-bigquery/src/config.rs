@@ -312,7 +312,7 @@ impl Settings for Config {
                 .with_hint("name it for all streams, or for each in `streams.<name>.dataset`"));
         }
         self.general.validate("", self.method)?;
-        self.streams.validate(self.method)
+        streams::validate(&self.streams, self.method)
     }
 }
 

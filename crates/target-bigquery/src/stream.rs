@@ -71,7 +71,8 @@ impl StreamWriter {
         stream: Arc<Stream>,
         journals: &Journals,
     ) -> anyhow::Result<Self> {
-        let config = warehouse.config.streams.of(&stream.name);
+        let config = warehouse.config.streams.get(&stream.name);
+        let config = config.cloned().unwrap_or_default();
         let chosen = config.over(&warehouse.config.general);
         let mut plan = StreamPlan::default();
         let shape = match Shape::new(&warehouse, &stream, &chosen) {

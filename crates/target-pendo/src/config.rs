@@ -9,7 +9,7 @@ use singer_runtime::setting::{self, Setting, Settings, Shape};
 use crate::model::{Group, Kind};
 
 pub(crate) use streams::EVERY_OTHER;
-pub use streams::{StreamConfig, Streams, guess_kind};
+pub use streams::{StreamConfig, Streams, guess_kind, kinds};
 
 mod streams;
 
@@ -204,7 +204,7 @@ impl Settings for Config {
                 )));
             }
         }
-        self.streams.validate()
+        streams::validate(&self.streams)
     }
 }
 
@@ -404,10 +404,22 @@ mod tests {
     fn a_stream_chooses_over_the_top_level() {
         let config =
             config(json!({"streams": {"a": {"null_policy": "empty", "only_changed": false}}}));
-        let chosen = config.streams.of("a").choices.over(&config.choices);
+        let chosen = config
+            .streams
+            .get("a")
+            .cloned()
+            .unwrap_or_default()
+            .choices
+            .over(&config.choices);
         assert_eq!(chosen.null_policy, NullPolicy::Empty);
         assert!(!chosen.only_changed);
-        let chosen = config.streams.of("b").choices.over(&config.choices);
+        let chosen = config
+            .streams
+            .get("b")
+            .cloned()
+            .unwrap_or_default()
+            .choices
+            .over(&config.choices);
         assert_eq!(chosen.null_policy, NullPolicy::Omit);
         assert!(chosen.only_changed);
     }

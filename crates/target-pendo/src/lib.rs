@@ -84,7 +84,7 @@ Examples:
 
     async fn check(&self) -> anyhow::Result<String> {
         self.inner.api.verify_key().await?;
-        let mut kinds = self.inner.config.streams.kinds();
+        let mut kinds = config::kinds(&self.inner.config.streams);
         if kinds.is_empty() {
             kinds.push(Kind::Visitor);
             kinds.push(Kind::Account);

@@ -56,7 +56,8 @@ impl StreamWriter {
     /// Plans a stream: what its rows are, and which field each column goes to. Reads the metadata
     /// schema, writes nothing.
     pub(crate) async fn open(pendo: Pendo, stream: Arc<Stream>) -> anyhow::Result<Self> {
-        let config = pendo.config().streams.of(&stream.name);
+        let config = pendo.config().streams.get(&stream.name);
+        let config = config.cloned().unwrap_or_default();
         let chosen = config.choices.over(&pendo.config().choices);
         let group = config.group.unwrap_or_default();
         let mut writer = Self {

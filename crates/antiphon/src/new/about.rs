@@ -107,7 +107,7 @@ fn read_settings(schema: &Map<String, Value>) -> Vec<Setting> {
             };
             Setting {
                 name: name.clone(),
-                description: first_sentence(property),
+                description: described(property),
                 required: required.contains(&name.as_str()),
                 secret: flag("secret") || flag("writeOnly"),
                 starter: property.get("starter").and_then(Value::as_bool),
@@ -136,6 +136,10 @@ fn placeholder(property: &Value) -> Value {
         return default.clone();
     }
     if is_of_type(property, "object") && !is_of_type(property, "string") {
+        // Names that a person chooses and what stands under them: an example says more than an empty object.
+        if let Some(example) = property.pointer("/examples/0").filter(|it| it.is_object()) {
+            return example.clone();
+        }
         let inner = property.as_object().map(read_settings).unwrap_or_default();
         return inner
             .into_iter()
@@ -148,6 +152,21 @@ fn placeholder(property: &Value) -> Value {
         return Value::Array(Vec::new());
     }
     PLACEHOLDER.into()
+}
+
+/// What a setting is for, and the words that it may be.
+fn described(property: &Value) -> String {
+    let sentence = first_sentence(property);
+    let words = property.get("enum").and_then(Value::as_array);
+    let words: Vec<&str> = words
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if words.is_empty() {
+        return sentence;
+    }
+    format!("{sentence} (one of {})", words.join(", "))
 }
 
 fn first_sentence(property: &Value) -> String {
@@ -172,15 +191,18 @@ mod tests {
             br#"2026-01-01 INFO started
 {"name": "tap-shop", "capabilities": ["catalog", "discover"], "settings": {"type": "object",
  "properties": {"token": {"type": ["string"], "secret": true, "description": "The token.\nAsk for one. Or two."},
-  "pages": {"type": ["integer", "null"], "default": 3},
+  "pages": {"type": ["integer", "null"], "default": 3, "enum": [3, 4]},
+  "kind": {"type": "string", "enum": ["new", "old"], "description": "Which."},
   "auth": {"type": "object", "required": ["user"], "properties": {"user": {"type": "string"}, "x": {}}},
-  "shops": {"type": ["array", "null"]}},
- "required": ["token", "auth", "shops"]}}"#,
+  "shops": {"type": ["array", "null"]},
+  "streams": {"type": "object", "examples": [{"sales": {"query": "all"}}]}},
+ "required": ["token", "auth", "shops", "streams"]}}"#,
         )
         .unwrap();
         let token = &about.settings[0];
         assert!(token.required && token.secret && !token.takes_object);
         assert_eq!(token.description, "The token");
+        assert_eq!(about.settings[2].description, "Which (one of new, old)");
         let placeholders: Vec<&Value> = about
             .settings
             .iter()
@@ -191,8 +213,10 @@ mod tests {
             [
                 &json!("CHANGE-ME"),
                 &json!(3),
+                &json!("CHANGE-ME"),
                 &json!({"user": "CHANGE-ME"}),
-                &json!([])
+                &json!([]),
+                &json!({"sales": {"query": "all"}})
             ]
         );
     }

@@ -51,8 +51,8 @@ pub(super) struct Attempted {
     /// The stage to blame, its label, how it ended.
     pub(super) blame: Option<(Blame, String, How)>,
     pub(super) cause: Option<Cause>,
-    /// The target says that it refused records.
-    pub(super) target_rejected: bool,
+    /// A stage says that it refused records.
+    pub(super) has_rejected: bool,
     pub(super) warnings: Vec<String>,
 }
 
@@ -355,7 +355,8 @@ impl<'a> Supervisor<'a> {
                     asked: watched.asked,
                     says_broken_pipe: how != How::Code(0) && self.attempt.says_broken_pipe(watched),
                     left_early: watched.left_early,
-                    may_reject: index == last && watched.stage.role == Role::Target,
+                    may_reject: (index == last && watched.stage.role == Role::Target)
+                        || watched.stage.is_ours,
                 }
             })
             .collect();
@@ -386,9 +387,9 @@ impl<'a> Supervisor<'a> {
             ends: stage_ends.collect(),
             blame,
             cause: self.cause,
-            target_rejected: ends.last().is_some_and(|end| {
-                end.may_reject && end.how == How::Code(i32::from(exit::REJECTS))
-            }),
+            has_rejected: ends
+                .iter()
+                .any(|end| end.may_reject && end.how == How::Code(i32::from(exit::REJECTS))),
             warnings,
         }
     }

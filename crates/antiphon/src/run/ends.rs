@@ -6,7 +6,7 @@
 //! | what happened | to blame |
 //! |---|---|
 //! | a stage exits with a code, or is killed by a signal that this runner did not send | that stage |
-//! | the target exits with 3 | nobody: done, with rejects |
+//! | the target, or a tap or mapper of ours, exits with 3 | nobody: done, with rejects |
 //! | the tap has lost its reader (SIGPIPE, or it says so, or a shell around it does by 141), and a stage behind it failed | the stage behind it |
 //! | the tap has lost its reader, and the stage behind it ended well before it, or stopped reading | the stage behind it: it ended before its input did |
 //! | the tap says "broken pipe", but whoever reads it lived on and ended well | the tap: it means another pipe |
@@ -59,7 +59,7 @@ pub(super) struct End {
     pub(super) says_broken_pipe: bool,
     /// The stage before it still had its output open.
     pub(super) left_early: bool,
-    /// Exit code 3 is success with rejects: this is the target.
+    /// Exit code 3 is success with rejects: this is the target, or a program of ours.
     pub(super) may_reject: bool,
 }
 
@@ -218,6 +218,11 @@ mod tests {
         let cases: Vec<(&str, Vec<End>, Option<Blame>)> = vec![
             ("all well", vec![code(0, 0), target(1, ok)], None),
             ("rejects", vec![code(0, 0), target(1, How::Code(3))], None),
+            (
+                "rejects of a tap of ours",
+                vec![target(0, How::Code(3)), target(1, How::Code(0))],
+                None,
+            ),
             ("3 of a tap", vec![code(0, 3), target(1, ok)], failed(0)),
             ("the tap fails", vec![code(0, 1), target(1, ok)], failed(0)),
             (

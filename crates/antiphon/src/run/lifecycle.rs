@@ -20,7 +20,7 @@ use crate::report::{Echo, Watcher};
 use crate::run::attempt::{Attempt, Attempted, Sink};
 use crate::run::intake::{Intake, StatesAre, Trouble};
 use crate::run::plan::{Plan, Purpose};
-use crate::run::refused::{self, Refused};
+use crate::run::refused::{self, Refused, Upstream};
 use crate::run::stages::{Output, Surroundings};
 use crate::run::verdict::{self, Next, Verdict};
 use crate::run::{Ended, Options, unsaved};
@@ -125,6 +125,7 @@ impl Once<'_> {
         let deadline = self.pipeline.timeout.map(|timeout| started + timeout);
         let refused = self.pipeline.target.rejects_path.as_deref();
         let refused = refused.map(Refused::watch);
+        let upstream = Upstream::watch(self.pipeline, &self.session.project.folder);
         let attempts = self
             .attempt_all(
                 &folder,
@@ -141,7 +142,9 @@ impl Once<'_> {
             intake.warn(format!("cannot collect the target's rejects: {error}"));
         }
         let mut next = attempts.verdict.next;
+        let upstream = upstream.count(|warning| intake.warn(warning));
         let mut summary = self.summarize(&folder, &watcher, attempts, intake);
+        summary.rejects += upstream;
         summary.started_at = started_at;
         summary.state_before = before;
         summary.duration_seconds = started.elapsed().as_secs_f64();

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::report::{self, Watcher};
 use crate::run::group::Group;
 use crate::run::plan::{Launch, RUNNER, Unfit};
-use crate::spec::Role;
+use crate::spec::{self, Role};
 
 /// A stage that was started.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Stage {
     pub(super) process: u32,
     /// Taken by whoever waits for it.
     pub(super) child: Option<Child>,
+    /// Whether it is a program of ours, which says with 3 that it is done and has rejects.
+    pub(super) is_ours: bool,
     /// Listens to its stderr.
     pub(super) listener: Option<JoinHandle<()>>,
     /// The pipe that it writes, as `/proc` names it.
@@ -164,6 +166,7 @@ fn spawn(
         role: launch.role,
         exec: launch.exec.clone(),
         process,
+        is_ours: spec::is_ours(&launch.program),
         child: Some(child),
         listener,
         output: None,

@@ -47,7 +47,7 @@ pub(super) fn judge(
         return verdict;
     }
     let Some((blame, _, how)) = &attempted.blame else {
-        return good(attempted.target_rejected);
+        return good(attempted.has_rejected);
     };
     let exit_code = match (blame.why, how) {
         (Why::Failed, How::Code(code)) if is_temporary(pipeline, *code) => exit::LATER,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Local, TimeDelta, TimeZone, Utc};
 use croner::Cron;
-use singer_core::Result;
+use singer_core::{Result, fnv};
 
 use crate::spec::{LocalTime, Pipeline, schedule};
 
@@ -249,10 +249,7 @@ impl Timetable {
 fn offset(name: &str, jitter: Duration, period: TimeDelta) -> TimeDelta {
     let jitter = TimeDelta::from_std(jitter).unwrap_or(TimeDelta::MAX);
     let spread = jitter.min(period / 2).num_milliseconds();
-    // FNV-1a: the same on every machine and in every version, which std's hashes do not promise.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = fnv::mix(fnv::START, name.bytes());
     // Its low bits alone tell names apart badly that differ in the last letter.
     let mixed = (hash ^ (hash >> 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
     match u64::try_from(spread) {

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::BigQuery;
 use super::access::{self, check_times, has_scope};
 use super::request::WholeBody;
+use crate::form;
 
 /// The grant of an assertion that a service account signs.
 const ASSERTION_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
@@ -220,45 +221,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// The fields of a form.
 fn form(headers: &HeaderMap, body: &[u8]) -> Result<HashMap<String, String>, Box<Response>> {
-    let is_form = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
     let text = std::str::from_utf8(body).unwrap_or_default();
-    if !is_form {
+    if !form::is_form(headers) {
         return Err(Box::new(refuse("invalid_request", "a form is expected")));
     }
-    let pair = |part: &str| {
-        let (name, value) = part.split_once('=')?;
-        Some((unescape(name)?, unescape(value)?))
-    };
-    Ok(text.split('&').filter_map(pair).collect())
-}
-
-fn unescape(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let digit = |byte: u8| char::from(byte).to_digit(16);
-                let value = digit(rest.next()?)? * 16 + digit(rest.next()?)?;
-                u8::try_from(value).ok()?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forms_are_unescaped() {
-        assert_eq!(unescape("a%3Ab+c").as_deref(), Some("a:b c"));
-        assert_eq!(unescape("%zz"), None);
-    }
+    Ok(form::fields(text))
 }

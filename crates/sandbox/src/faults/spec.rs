@@ -6,7 +6,10 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::{Action, GrpcFault, GrpcForm, JobFault, Moment, Reason, Refusal, Scope, Trigger};
+use super::{
+    Action, ArchiveFault, GrpcFault, GrpcForm, ImportFault, JobFault, Moment, Reason, Refusal,
+    Scope, ServiceFault, Trigger, search, service,
+};
 
 /// The longest delay that a fault may ask for.
 const LONGEST_DELAY_MS: u64 = 600_000;
@@ -23,7 +26,7 @@ pub struct Fault {
 
 /// Why a text is no fault.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FaultError(String);
+pub struct FaultError(pub(super) String);
 
 impl fmt::Display for FaultError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +57,15 @@ impl FromStr for Fault {
             "throttle" => ("throttle", answer(&mut keys, Reason::Throttled, 429)?),
             "error" => ("error", answer(&mut keys, Reason::Broken, 500)?),
             "expire" => ("expire", answer(&mut keys, Reason::KeyExpired, 401)?),
+            "scope-missing" => (
+                "scope-missing",
+                answer(&mut keys, Reason::ScopeMissing, 401)?,
+            ),
+            "revoke" => ("revoke", Action::RevokeToken),
+            "zip-cut" => ("zip-cut", Action::Archive(ArchiveFault::Cut)),
+            "zip-bomb" => ("zip-bomb", bomb(&mut keys)?),
+            "csv-cells" => ("csv-cells", cells(&mut keys)?),
+            "link-expired" => ("link-expired", Action::Archive(ArchiveFault::Expired)),
             "reset" => ("reset", Action::Reset(moment(&mut keys)?)),
             "slow" => ("slow", slow(&mut keys)?),
             "partial" => {
@@ -96,9 +108,19 @@ impl FromStr for Fault {
                 ("job-fail", Action::Job(JobFault::Fail { reason }))
             }
             "grpc" => ("grpc", grpc(&mut keys)?),
+            "analytics-error" => ("analytics-error", service::refusal(&mut keys)?),
+            "import-fail" => ("import-fail", service::failing_import(&mut keys)?),
+            "import-hang" => ("import-hang", service::hanging_import(&mut keys)?),
+            "import-partial" => ("import-partial", service::partial_import(&mut keys)?),
+            "import-lost" => (
+                "import-lost",
+                Action::Service(ServiceFault::Import(ImportFault::Lose)),
+            ),
+            "search-partial" => ("search-partial", search::partial(&mut keys)?),
+            "search-stuck" => ("search-stuck", search::STUCK),
             unknown => {
                 return Err(FaultError(format!(
-                    "unknown fault `{unknown}`: one of throttle, error, expire, reset, slow, partial, cut, empty, too-large, timeout, upload-cut, job-hang, job-fail, grpc"
+                    "unknown fault `{unknown}`: one of throttle, error, expire, scope-missing, revoke, zip-cut, zip-bomb, csv-cells, link-expired, reset, slow, partial, cut, empty, too-large, timeout, upload-cut, job-hang, job-fail, grpc, analytics-error, import-fail, import-hang, import-partial, import-lost, search-partial, search-stuck"
                 )));
             }
         };
@@ -120,7 +142,9 @@ impl FromStr for Fault {
 
 fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultError> {
     let status = keys.number("status")?.unwrap_or(status);
-    if !(400..=599).contains(&status) {
+    // The throttle of Zoho accounts comes with 200 in some reports.
+    let is_kind = status == 200 && reason == Reason::Throttled;
+    if !is_kind && !(400..=599).contains(&status) {
         return Err(FaultError(format!("status {status} is no error status")));
     }
     Ok(Action::Answer(Refusal {
@@ -135,8 +159,9 @@ fn answer(keys: &mut Keys, reason: Reason, status: u16) -> Result<Action, FaultE
     }))
 }
 
-/// Reasons that BigQuery gives, and names for texts that clients have to read.
-const REASONS: [&str; 19] = [
+/// Reasons that BigQuery gives, and names for texts that clients have to read; in capitals those that
+/// Data Store gives.
+const REASONS: [&str; 27] = [
     "backendError",
     "internalError",
     "badGateway",
@@ -156,6 +181,14 @@ const REASONS: [&str; 19] = [
     "serialize",
     "concurrentUpdate",
     "eucHeader",
+    "API_LIMIT_REACHED",
+    "EXPIRED",
+    "INTERNAL_SERVER_ERROR",
+    "INVALID_ID",
+    "INVALID_INPUT",
+    "NO_ACCESS",
+    "UNAUTHORISED",
+    "ZCQL_QUERY_ERROR",
 ];
 
 fn known_reason(name: &str) -> Result<&'static str, FaultError> {
@@ -215,7 +248,7 @@ fn grpc(keys: &mut Keys) -> Result<Action, FaultError> {
     }))
 }
 
-fn moment(keys: &mut Keys) -> Result<Moment, FaultError> {
+pub(super) fn moment(keys: &mut Keys) -> Result<Moment, FaultError> {
     match keys.take("when").as_deref() {
         None | Some("before") => Ok(Moment::Before),
         Some("after") => Ok(Moment::After),
@@ -223,6 +256,32 @@ fn moment(keys: &mut Keys) -> Result<Moment, FaultError> {
             "`when={other}` is neither `before` nor `after`"
         ))),
     }
+}
+
+/// A bomb is too large when it is unpacked, or has too many entries.
+fn bomb(keys: &mut Keys) -> Result<Action, FaultError> {
+    let megabytes = keys.number("megabytes")?;
+    let fault = match keys.number("entries")? {
+        Some(count) => ArchiveFault::Entries { count },
+        None => ArchiveFault::Bomb {
+            megabytes: megabytes.unwrap_or(1024),
+        },
+    };
+    Ok(Action::Archive(fault))
+}
+
+fn cells(keys: &mut Keys) -> Result<Action, FaultError> {
+    let row = keys.number("row")?.unwrap_or(1);
+    let is_short = match keys.take("as").as_deref() {
+        None | Some("long") => false,
+        Some("short") => true,
+        Some(other) => {
+            return Err(FaultError(format!(
+                "`as={other}` is neither `long` nor `short`"
+            )));
+        }
+    };
+    Ok(Action::Archive(ArchiveFault::Cells { row, is_short }))
 }
 
 fn slow(keys: &mut Keys) -> Result<Action, FaultError> {
@@ -270,7 +329,7 @@ fn at_least_one(number: usize) -> Result<usize, FaultError> {
 }
 
 /// The keys of a fault that nobody has asked for yet.
-struct Keys(Vec<(String, String)>);
+pub(super) struct Keys(Vec<(String, String)>);
 
 impl Keys {
     fn parse(text: &str) -> Result<Keys, FaultError> {
@@ -286,12 +345,15 @@ impl Keys {
             .map(Keys)
     }
 
-    fn take(&mut self, key: &str) -> Option<String> {
+    pub(super) fn take(&mut self, key: &str) -> Option<String> {
         let place = self.0.iter().position(|(found, _)| found == key)?;
         Some(self.0.remove(place).1)
     }
 
-    fn number<Number: FromStr>(&mut self, key: &str) -> Result<Option<Number>, FaultError> {
+    pub(super) fn number<Number: FromStr>(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<Number>, FaultError> {
         self.take(key)
             .map(|text| {
                 text.parse()
@@ -363,6 +425,8 @@ mod tests {
             ("job-fail:reason=bored", "bored"),
             ("grpc:status=TIRED", "TIRED"),
             ("upload-cut", "bytes"),
+            ("csv-cells:as=wide", "wide"),
+            ("zip-bomb:megabytes=many", "many"),
         ] {
             let error = parse(spec).unwrap_err().to_string();
             assert!(error.contains(named), "{spec}: {error}");

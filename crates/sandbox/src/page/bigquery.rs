@@ -3,38 +3,21 @@
 
 use serde_json::Value;
 
-use super::{count, escape, put, size, table_card};
-use crate::activity::TableCounters;
+use super::table::{JOBS_SHOWN, ROWS_SHOWN, TABLES_LISTED, TABLES_SHOWN, busiest, first_rows};
+use super::{count, escape, put, size};
 use crate::bigquery::{BigQuery, JobView, TableView};
 use crate::control::Status;
 
-/// How many tables have a curve, and how many show rows.
-const TABLES_SHOWN: usize = 6;
-/// How many tables are listed.
-const TABLES_LISTED: usize = 40;
-/// How many jobs are listed.
-const JOBS_SHOWN: usize = 12;
-/// How many rows of a table are shown.
-const ROWS_SHOWN: usize = 6;
-/// How many columns of a table are shown.
-const COLUMNS_SHOWN: usize = 12;
 /// A longer text is cut on the page.
 const TEXT_SHOWN: usize = 60;
 
 /// Curves and figures of the tables that records came for, the busiest first.
 pub(super) fn figures(html: &mut String, status: &Status, tables: &[TableView]) {
-    let mut busy: Vec<(String, usize, &TableCounters)> = tables
-        .iter()
-        .filter_map(|table| {
-            let name = format!("bigquery/{}.{}", table.dataset, table.table);
-            let counters = status.activity.tables.get(&name)?;
-            Some((name, table.rows, counters))
-        })
-        .collect();
-    busy.sort_by_key(|(_, _, counters)| std::cmp::Reverse(counters.records));
-    for (name, rows, counters) in busy.into_iter().take(TABLES_SHOWN) {
-        table_card(html, &name, ("rows", rows), counters);
-    }
+    let tables = tables.iter().map(|table| {
+        let name = format!("bigquery/{}.{}", table.dataset, table.table);
+        (name, table.rows)
+    });
+    busiest(html, status, tables);
 }
 
 /// The lists of tables and jobs, and the first rows.
@@ -127,41 +110,9 @@ fn figures_of(statistics: &Value) -> String {
 
 fn rows_card(html: &mut String, table: &TableView, bigquery: &BigQuery) {
     let rows = bigquery.peek(&table.project, &table.dataset, &table.table, ROWS_SHOWN);
-    let name = escape(&format!("{}.{}", table.dataset, table.table));
-    put(
-        html,
-        format_args!(
-            r#"<section class="card"><h2>bigquery/{name} <span class="soft">first rows</span></h2><div class="scroll" data-scroll="bigquery-{name}"><table><tr>"#
-        ),
-    );
-    let columns = || table.columns.iter().take(COLUMNS_SHOWN);
-    for column in columns() {
-        put(html, format_args!("<th>{}</th>", escape(column)));
-    }
-    html.push_str("</tr>");
-    for row in &rows {
-        html.push_str("<tr>");
-        for column in columns() {
-            put(
-                html,
-                format_args!(r#"<td class="value">{}</td>"#, escape(&show(&row[column]))),
-            );
-        }
-        html.push_str("</tr>");
-    }
-    html.push_str("</table></div></section>");
-}
-
-fn show(value: &Value) -> String {
-    let text = match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if text.chars().count() <= TEXT_SHOWN {
-        return text;
-    }
-    text.chars().take(TEXT_SHOWN).chain(['…']).collect()
+    let name = format!("{}.{}", table.dataset, table.table);
+    let columns = table.columns.iter();
+    first_rows(html, "bigquery", &name, columns, &rows, TEXT_SHOWN);
 }
 
 #[cfg(test)]
@@ -177,9 +128,5 @@ mod tests {
         assert_eq!(figures_of(&stats), "+1 ~2 −0");
         assert_eq!(figures_of(&json!({"statementType": "SELECT"})), "SELECT");
         assert_eq!(figures_of(&Value::Null), "");
-        assert_eq!(
-            show(&json!("x".repeat(100))).chars().count(),
-            TEXT_SHOWN + 1
-        );
     }
 }

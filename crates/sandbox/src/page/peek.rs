@@ -3,6 +3,7 @@
 use chrono::DateTime;
 use serde_json::Value;
 
+use super::table::{cell, cut};
 use super::{escape, put};
 use crate::pendo::{Kind, Pendo};
 
@@ -48,10 +49,7 @@ pub(super) fn cards(html: &mut String, pendo: &Pendo) {
                 let value = values.get(*group).and_then(|values| values.get(*name));
                 let is_time = schema[*group][*name]["Type"] == "time";
                 let text = value.map(|value| show(value, is_time)).unwrap_or_default();
-                put(
-                    html,
-                    format_args!(r#"<td class="value">{}</td>"#, escape(&text)),
-                );
+                cell(html, &text);
             }
             html.push_str("</tr>");
         }
@@ -83,10 +81,7 @@ fn show(value: &Value, is_time: bool) -> String {
     let text = value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned);
-    if text.chars().count() <= TEXT_SHOWN {
-        return text;
-    }
-    text.chars().take(TEXT_SHOWN).chain(['…']).collect()
+    cut(&text, TEXT_SHOWN)
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ async fn what_is_not_simulated_is_501_and_says_so() {
         ("GET", "/pendo/api/v1/visitor/v/history"),
         ("DELETE", "/pendo/api/v1/token/verify"),
         ("GET", "/pendo/other"),
-        ("GET", "/crm/v8/Leads"),
+        ("GET", "/creator/v2.1/data"),
     ] {
         let headers = [("x-pendo-integration-key", "sandbox-key")];
         let answer = trial.send(method, path, &headers, b"").await.unwrap();

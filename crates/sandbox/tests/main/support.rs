@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use sandbox::analytics::AnalyticsOptions;
 use sandbox::bigquery::BigQueryOptions;
 use sandbox::pendo::PendoOptions;
 use sandbox::{Options, Sandbox};
@@ -58,6 +59,15 @@ impl Trial {
         }
     }
 
+    /// Starts with changed settings of the stand-in of Zoho Analytics.
+    pub(crate) async fn with_analytics(change: impl FnOnce(&mut AnalyticsOptions)) -> Trial {
+        let mut options = Options::default();
+        change(&mut options.analytics);
+        Trial {
+            sandbox: sandbox::start(options).await.unwrap(),
+        }
+    }
+
     /// Starts with changed settings of the BigQuery stand-in.
     pub(crate) async fn with_bigquery(change: impl FnOnce(&mut BigQueryOptions)) -> Trial {
         let mut options = Options::default();
@@ -65,6 +75,82 @@ impl Trial {
         Trial {
             sandbox: sandbox::start(options).await.unwrap(),
         }
+    }
+
+    /// Starts with changed settings of any stand-in.
+    pub(crate) async fn with_options(change: impl FnOnce(&mut Options)) -> Trial {
+        let mut options = Options::default();
+        change(&mut options);
+        Trial {
+            sandbox: sandbox::start(options).await.unwrap(),
+        }
+    }
+
+    /// An access token of Zoho's for the usual refresh token.
+    pub(crate) async fn zoho_token(&self) -> String {
+        let form = "grant_type=refresh_token&client_id=sandbox-client&client_secret=sandbox-secret&refresh_token=sandbox-refresh";
+        let answer = self.zoho_form("/oauth/v2/token", form).await.json();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// A form to Zoho accounts.
+    pub(crate) async fn zoho_form(&self, path: &str, form: &str) -> Answer {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let answer = self.send("POST", path, &headers, form.as_bytes()).await;
+        answer.unwrap()
+    }
+
+    /// A request to Data Store, below the project, with more headers.
+    pub(crate) async fn datastore_with(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        let bearer = format!("Zoho-oauthtoken {token}");
+        let mut all = vec![
+            ("authorization", bearer.as_str()),
+            ("content-type", "application/json"),
+        ];
+        all.extend_from_slice(headers);
+        let path = format!("/baas/v1/project/4000000006007{path}");
+        self.send(method, &path, &all, text.as_bytes())
+            .await
+            .unwrap()
+    }
+
+    /// The same with the media type that shows ids as strings.
+    pub(crate) async fn datastore(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &Value,
+    ) -> Answer {
+        let headers = [("accept", "application/vnd.catalyst.v2+json")];
+        self.datastore_with(token, method, path, &headers, body)
+            .await
+    }
+
+    /// A control request.
+    pub(crate) async fn control(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let headers = [("content-type", "application/json")];
+        let path = format!("/_sandbox{path}");
+        let text = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.send(method, &path, &headers, text.as_bytes())
+            .await
+            .unwrap()
     }
 
     /// A request to BigQuery's REST API, below the project `p`.
@@ -121,24 +207,36 @@ impl Trial {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> io::Result<Answer> {
-        let exchange = async {
-            let mut stream = TcpStream::connect(self.sandbox.addr()).await?;
-            let mut head =
-                format!("{method} {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n");
-            for (name, value) in headers {
-                head.push_str(&format!("{name}: {value}\r\n"));
-            }
-            head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
-            stream.write_all(head.as_bytes()).await?;
-            stream.write_all(body).await?;
-            let mut bytes = Vec::new();
-            stream.read_to_end(&mut bytes).await?;
-            parse(&bytes)
-        };
-        tokio::time::timeout(PATIENCE, exchange)
-            .await
-            .expect("an answer in time")
+        let address = self.sandbox.addr().to_string();
+        send_to(&address, method, path, headers, body).await
     }
+}
+
+/// A request to an address, on a connection of its own.
+pub(crate) async fn send_to(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let mut head =
+            format!("{method} {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(body).await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await?;
+        parse(&bytes)
+    };
+    tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .expect("an answer in time")
 }
 
 fn parse(bytes: &[u8]) -> io::Result<Answer> {

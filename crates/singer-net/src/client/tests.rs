@@ -194,3 +194,119 @@ fn the_password_of_a_proxy_is_never_shown() {
     let shown = format!("{error:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[tokio::test]
+async fn a_streamed_answer_comes_in_pieces_and_ends() {
+    let (base, _) = server(
+        "HTTP/1.1 200 OK\r\nx-kind: zip\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    )
+    .await;
+    let request = Request::get(base.url(&["x"]).unwrap());
+    let mut incoming = client(&base).stream(request.clone()).await.unwrap();
+    assert_eq!(incoming.status.as_u16(), 200);
+    assert_eq!(incoming.headers["x-kind"], "zip");
+    let mut body = Vec::new();
+    while let Some(piece) = incoming.chunk().await.unwrap() {
+        body.extend_from_slice(&piece);
+    }
+    assert_eq!(body, b"abcde");
+    let incoming = client(&base).stream(request.clone()).await.unwrap();
+    assert_eq!(&incoming.whole(5).await.unwrap().body[..], b"abcde");
+    let incoming = client(&base).stream(request).await.unwrap();
+    assert_eq!(incoming.whole(4).await.unwrap_err().kind(), Kind::Protocol);
+}
+
+#[tokio::test]
+async fn a_streamed_answer_that_breaks_off_or_stands_still_is_an_error() {
+    // Cut by a broken length, and by silence.
+    let (cut, _) =
+        server("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nzz").await;
+    let (silent, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc").await;
+    for base in [cut, silent] {
+        let request = Request::get(base.url(&["x"]).unwrap());
+        let incoming = client(&base).stream(request).await.unwrap();
+        assert_eq!(
+            incoming.whole(99).await.unwrap_err().kind(),
+            Kind::Transient
+        );
+    }
+    // No head at all.
+    let (none, _) = server("").await;
+    let request = Request::get(none.url(&["x"]).unwrap());
+    let error = client(&none).stream(request).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    assert!(!was_never_sent(&error));
+}
+
+#[tokio::test]
+async fn a_streamed_request_keeps_its_secret_for_its_own_host() {
+    let (base, _) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let (other, seen) = server("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let request = Request::get(other.url(&["x"]).unwrap())
+        .secret_header("x-key", &Secret::new("hidden"))
+        .unwrap();
+    let error = client(&base).stream(request).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+    assert!(seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_missing_connection_means_that_nothing_was_sent() {
+    let closed = Base::parse("base_url", "http://127.0.0.1:1").unwrap();
+    let request = |base: &Base| Request::get(base.url(&["x"]).unwrap());
+    let error = client(&closed).send(request(&closed)).await.unwrap_err();
+    assert!(was_never_sent(&error));
+    let (silent, _) = server("").await;
+    let error = client(&silent).send(request(&silent)).await.unwrap_err();
+    assert!(!was_never_sent(&error));
+    assert!(!was_never_sent(&Error::transient("something else")));
+}
+
+#[tokio::test]
+async fn a_file_is_sent_whole_at_each_attempt() {
+    let path = std::env::temp_dir().join(format!("singer-net-upload-{}", std::process::id()));
+    let content = "0123456789".repeat(30_000);
+    std::fs::write(&path, &content).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let base = Base::parse("base_url", &address).unwrap();
+    let wanted = content.clone();
+    let server = tokio::spawn(async move {
+        // The first attempt is cut in the middle, the second read to its end.
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut buffer = vec![0; 65536];
+        assert!(socket.read(&mut buffer).await.unwrap() > 0);
+        drop(socket);
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"0123456789") || seen.len() < wanted.len() + 100 {
+            let count = socket.read(&mut buffer).await.unwrap();
+            assert!(count > 0);
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        socket.write_all(answer).await.unwrap();
+        let text = String::from_utf8(seen).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(body == wanted);
+        head.to_owned()
+    });
+    let url = base.url(&["x"]).unwrap();
+    let request = Request::with_file(crate::Method::POST, url, "text/csv", path.clone()).unwrap();
+    assert_eq!(request.body_len(), content.len());
+    let client = client(&base);
+    let error = client.send(request.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Transient);
+    client.send(request.clone()).await.unwrap();
+    let head = server.await.unwrap();
+    assert!(head.contains("content-length: 300000"), "{head}");
+    assert!(head.contains("content-type: text/csv"), "{head}");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    // A file that changed meanwhile would be sent with the wrong length.
+    std::fs::write(&path, "short").unwrap();
+    let error = client.send(request.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Internal);
+    std::fs::remove_file(&path).unwrap();
+    let error = client.send(request).await.unwrap_err();
+    assert!(error.message().contains("singer-net-upload"));
+}

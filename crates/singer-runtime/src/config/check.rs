@@ -250,7 +250,8 @@ fn either(
     None
 }
 
-fn join(prefix: &str, name: &str) -> String {
+/// A key with the keys around it.
+pub(super) fn join(prefix: &str, name: &str) -> String {
     if prefix.is_empty() {
         return name.to_owned();
     }

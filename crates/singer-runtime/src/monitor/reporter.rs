@@ -40,6 +40,7 @@ impl Reporter {
     ) -> Self {
         let role = match role {
             Role::Tap => "tap",
+            Role::Map => "map",
             Role::Target => "target",
         };
         Self {

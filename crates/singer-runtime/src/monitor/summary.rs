@@ -50,9 +50,13 @@ fn counts(counters: &Counters) -> [(&'static str, u64); 8] {
     ]
 }
 
-/// A tap reads and writes; the other counts are the target's.
+/// A tap reads and writes, a map may also refuse; the other counts are the target's.
 fn is_shown(role: Role, name: &str) -> bool {
-    role == Role::Target || ["records", "bytes"].contains(&name)
+    match role {
+        Role::Tap => ["records", "bytes"].contains(&name),
+        Role::Map => ["records", "sent", "rejected", "bytes"].contains(&name),
+        Role::Target => true,
+    }
 }
 
 fn status_word(counters: &Counters) -> &'static str {

@@ -36,6 +36,56 @@ pub fn http() -> Vec<Setting> {
     ]
 }
 
+/// Who asks a service of Zoho, and where: what the connectors of Zoho share.
+pub fn zoho() -> Vec<Setting> {
+    vec![
+        Setting::text("client_id")
+            .required()
+            .about("The client id of a self client, made in the API console of the account's data centre."),
+        Setting::secret("client_secret")
+            .required()
+            .about("Its secret."),
+        Setting::secret("refresh_token")
+            .required()
+            .about("The refresh token that the code of the self client was exchanged for."),
+        Setting::word(
+            "data_center",
+            &["us", "eu", "in", "au", "jp", "ca", "sa", "cn", "uk", "ae"],
+        )
+        .default("us")
+        .in_starter()
+        .about("Where the account lives. Tokens of one data centre are worthless in all others."),
+        Setting::text("accounts_url")
+            .about("The base URL of the accounts server, if it is not that of the data centre."),
+        Setting::text("token_cache_path").about(
+            "The file (mode 0600) in which access tokens are kept from run to run, since Zoho gives out ten in ten minutes; if left out one below the user's cache folder, `\"none\"` for no file.",
+        ),
+    ]
+}
+
+/// Where Zoho CRM is and how much may be spent there: what the connectors of CRM share beside [`zoho`].
+pub fn zoho_crm() -> Vec<Setting> {
+    vec![
+        Setting::text("api_url")
+            .about("The base URL of CRM's API, if it is not that of the data centre."),
+        Setting::word("environment", &["production", "sandbox"])
+            .default("production")
+            .about("Which copy of the organisation's data is meant: the one that people work with, or a sandbox of it."),
+        Setting::integer("min_credits")
+            .default(0)
+            .about("So many API credits are left to others: no call is made that would leave less. CRM tells what is left once half of a day's credits are used."),
+        Setting::number("patience_seconds")
+            .default(900)
+            .about("How long throttling is waited out before the run ends with 75."),
+    ]
+}
+
+/// Where CRM takes files; for connectors that upload.
+pub fn zoho_crm_uploads() -> Setting {
+    Setting::text("upload_url")
+        .about("The base URL of CRM's upload host, if it is not that of the data centre.")
+}
+
 /// What every target takes beside its own settings; the runtime adds and reads them. `streams` is
 /// not among them, since what stands in it is the target's own.
 pub fn target_settings() -> Vec<Setting> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
-use singer_core::message::{RECORD_END, write_activate_version, write_record_start};
+use singer_core::message::{RECORD_END, write_activate_version, write_record_start, write_schema};
 use singer_core::{Error, Result};
 
 use super::Plan;
@@ -34,6 +34,8 @@ pub struct Output {
     version: Option<i64>,
     /// The version that the bookmark of an incremental stream had: it is kept.
     kept_version: Option<Value>,
+    key_properties: Vec<String>,
+    bookmark_properties: Vec<String>,
     counters: Arc<Counters>,
     /// What stands before every record of the block.
     start: Vec<u8>,
@@ -54,6 +56,8 @@ pub(super) struct Run {
     pub(super) clock: Clock,
     pub(super) stop: Stop,
     pub(super) extent: Extent,
+    /// Whether the run writes STATEs.
+    pub(super) tells_state: bool,
 }
 
 /// How much of each stream is read.
@@ -78,6 +82,8 @@ impl Output {
             stream: plan.stream.clone(),
             version,
             kept_version,
+            key_properties: plan.key_properties.clone(),
+            bookmark_properties: plan.bookmark_properties(),
             counters,
             start: Vec::new(),
             records_in_block: 0,
@@ -129,6 +135,22 @@ impl Output {
                 .map_err(|error| Error::internal("cannot write a record").with_source(error))
         })
         .await
+    }
+
+    /// Writes another SCHEMA of the stream: records from here on fit this one. For sources whose fields are
+    /// known only from what came so far; a target widens its table, or says that it cannot.
+    ///
+    /// # Errors
+    /// Of kind `Internal` if stdout cannot be written.
+    pub async fn schema(&mut self, schema: &Value) -> Result<()> {
+        write_schema(
+            &mut self.block,
+            &self.stream,
+            &schema.to_string(),
+            &self.key_properties,
+            &self.bookmark_properties,
+        );
+        self.flush().await
     }
 
     /// Hands over what was appended so far. Worth calling before a long wait for the source; the
@@ -222,7 +244,7 @@ impl Output {
         self.flush().await?;
         self.records_since_state = 0;
         self.state_at = self.run.ticker.now() + TICKS_PER_STATE;
-        if self.run.extent == Extent::OneRecord {
+        if self.run.extent == Extent::OneRecord || !self.run.tells_state {
             return Ok(());
         }
         self.run

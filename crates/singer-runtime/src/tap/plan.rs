@@ -21,6 +21,12 @@ const OF_THE_PERSON: [&str; 8] = [
     "replication_method",
     "replication_key",
 ];
+/// What the names of columns begin with that a tap adds to those of the source.
+const OWN: &str = "_sdc_";
+
+/// Stream metadata: the schema is what a tap made of a sample, and another sample may have other fields.
+const SAMPLED_SCHEMA: &str = "sampled-schema";
+
 /// Stream metadata: columns that the catalog does not know are read too.
 const SELECT_NEW_COLUMNS: &str = "select-new-columns";
 
@@ -39,6 +45,8 @@ impl Basis<'_> {
     /// Of kind `Config` if the catalog or the state cannot be meant like that, of kind `Rejected` if
     /// the source has changed so that the catalog no longer fits.
     pub(super) fn plan(&self, wanted: &Entry, found: &Entry) -> Result<Plan> {
+        let kept = with_schema_of(wanted, found);
+        let found = kept.as_ref().unwrap_or(found);
         check_changes(wanted, found)?;
         let entry = merged(wanted, found);
         let (method, key) = replication::method(wanted, found)?;
@@ -91,6 +99,18 @@ pub(super) fn vanished(id: &str) -> Error {
         .with_hint("run `--discover` again and make the catalog anew, or deselect the stream")
 }
 
+/// Where schemas are made of samples: the stream with the fields of the catalog, as no sample proves that one
+/// of them is gone. What is new turns up when it is read. Nothing if the source's own schema counts.
+fn with_schema_of(wanted: &Entry, found: &Entry) -> Option<Entry> {
+    let is_sampled = found.stream_metadata(SAMPLED_SCHEMA) == Some(&Value::Bool(true));
+    if !is_sampled || wanted.properties().next().is_none() {
+        return None;
+    }
+    let mut entry = found.clone();
+    entry.set("schema", wanted.get("schema")?.clone());
+    Some(entry)
+}
+
 /// The stream as the source has it, with the person's words and whatever else the catalog says.
 fn merged(wanted: &Entry, found: &Entry) -> Entry {
     let mut entry = found.clone();
@@ -135,7 +155,8 @@ fn selected_fields(wanted: &Entry, entry: &Entry, always: impl Fn(&String) -> bo
     for (name, _) in entry.properties() {
         let inclusion = entry.inclusion(name);
         let is_new = knows_columns && wanted.property(name).is_none();
-        if is_new {
+        // What is read in any case needs no word.
+        if is_new && inclusion != Inclusion::Automatic {
             new.push(name.as_str());
         }
         let is_read = match inclusion {
@@ -193,7 +214,10 @@ fn check_changes(wanted: &Entry, found: &Entry) -> Result<()> {
             continue;
         }
         let Some(now) = found.property(name) else {
-            changes.push(format!("`{name}` is gone"));
+            // What a tap adds by itself comes and goes with its settings.
+            if !name.starts_with(OWN) {
+                changes.push(format!("`{name}` is gone"));
+            }
             continue;
         };
         if found.inclusion(name) == Inclusion::Unsupported {

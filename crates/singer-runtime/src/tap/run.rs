@@ -17,7 +17,7 @@ use super::plan::{Basis, vanished};
 use super::select::Patterns;
 use super::streams::{self, Failure};
 use super::ticker::Ticker;
-use super::{Discovery, Plan, Replication, Scope, Tap};
+use super::{Discovery, Plan, Scope, Tap};
 use crate::cli::{Mode, TapArguments};
 use crate::config::Document;
 use crate::context::Context;
@@ -43,7 +43,12 @@ async fn run<T: Tap>(start: Start, sink: impl Write + Send + 'static) -> anyhow:
         context,
     } = start;
     let mode = invocation.mode;
-    let patterns = Patterns::new(invocation.tap.select.clone());
+    let own: T::Config = config.build()?;
+    let mut select = invocation.tap.select.clone();
+    if select.is_empty() && mode != Mode::Discover {
+        select = T::wanted(&own);
+    }
+    let patterns = Patterns::new(select);
     let wishes = match mode {
         // Discovery starts from nothing; Meltano gives it the state all the same.
         Mode::Discover => Wishes {
@@ -57,7 +62,11 @@ async fn run<T: Tap>(start: Start, sink: impl Write + Send + 'static) -> anyhow:
         return Err(nothing_selected::<T>().into());
     }
     let stop = context.stop().clone();
-    let connected = T::connect(config.build()?, context.clone());
+    let context = match &invocation.tap.state {
+        Some(path) => context.with_state_path(path.clone()),
+        None => context,
+    };
+    let connected = T::connect(own, context.clone());
     let tap = until_stopped(&stop, connected).await?;
     match mode {
         Mode::Discover => discover(&tap, &wishes, &stop, sink).await,
@@ -65,7 +74,7 @@ async fn run<T: Tap>(start: Start, sink: impl Write + Send + 'static) -> anyhow:
         _ => {
             let session = Session {
                 mode,
-                jobs: invocation.tap.jobs,
+                jobs: tap.side_by_side().unwrap_or(invocation.tap.jobs),
                 progress: invocation.progress,
                 config,
                 context,
@@ -306,6 +315,11 @@ impl Session {
             failure.log();
             monitor.stream(&failure.stream).end(Status::Failed);
         }
+        let sink: Box<dyn Write + Send> = if tap.writes_messages() {
+            Box::new(sink)
+        } else {
+            Box::new(std::io::sink())
+        };
         let (pipe, end) = Pipe::open(sink)?;
         let (ticker, ticking) = Ticker::start();
         let run = Run {
@@ -318,8 +332,9 @@ impl Session {
                 Mode::OneRecord => Extent::OneRecord,
                 _ => Extent::Everything,
             },
+            tells_state: tap.tells_state() && tap.writes_messages(),
         };
-        let mut outcome = self.write(tap, run, plans, &monitor).await;
+        let mut outcome = self.write(Arc::clone(&tap), run, plans, &monitor).await;
         ticking.abort();
         // What was handed over is written before anything is said about the end.
         let written = end.finish().await;
@@ -331,7 +346,14 @@ impl Session {
             streams::all_succeeded(failed, planned)
         });
         monitor.finish(status_of(&ended)).await;
-        ended.map(|()| Ended::Done)
+        ended.map(|()| match tap.rejected() {
+            0 => Ended::Done,
+            // The last line, as a runner shows it beside the exit code.
+            rejected => {
+                tracing::warn!(rejected, "all others were read; some became rejects");
+                Ended::WithRejects
+            }
+        })
     }
 
     /// Everything that goes through the pipe: SCHEMA of all streams, then their records, then the
@@ -346,10 +368,6 @@ impl Session {
         // All schemas come first, so that a target can object to any before it writes anything.
         let mut schemas = run.pipe.buffer();
         for plan in &plans {
-            let bookmark_properties = match &plan.replication {
-                Replication::Incremental { key, .. } => vec![key.clone()],
-                Replication::FullTable { .. } => Vec::new(),
-            };
             let schema = plan.schema.to_string();
             monitor.describe(&plan.id, &plan.stream, &schema);
             write_schema(
@@ -357,7 +375,7 @@ impl Session {
                 &plan.stream,
                 &schema,
                 &plan.key_properties,
-                &bookmark_properties,
+                &plan.bookmark_properties(),
             );
         }
         run.pipe.send(schemas).await?;
@@ -365,7 +383,7 @@ impl Session {
             return Ok(Vec::new());
         }
         let read = streams::read_all(tap, &run, plans, self.jobs, monitor).await;
-        if self.mode == Mode::Run && !is_write_failure(&read) {
+        if self.mode == Mode::Run && run.tells_state && !is_write_failure(&read) {
             if read.as_ref().is_ok_and(Vec::is_empty) {
                 run.bookmarks.finish(&run.pipe).await?;
             } else {

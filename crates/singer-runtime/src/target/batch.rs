@@ -20,6 +20,8 @@ pub struct Batch {
     stream: Arc<Stream>,
     /// The number of its first record in the input.
     number: u64,
+    /// The number behind its last record in the input.
+    end: u64,
     /// The records' JSON objects, one behind the other; those that a later record of the same key
     /// was merged into stand here as well.
     data: Vec<u8>,
@@ -82,6 +84,7 @@ impl Batch {
                 record.get(..end).unwrap_or_default().as_bytes(),
                 &fields,
                 Origin {
+                    number: line - 1,
                     line,
                     version: None,
                     attempts: 0,
@@ -99,6 +102,12 @@ impl Batch {
     /// The number of its first record in the input: grows from batch to batch.
     pub fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The number behind its last record in the input, merged ones and those that were refused in between
+    /// counted: a STATE at this position or a later one covers all of it.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// How many records.
@@ -133,6 +142,7 @@ impl Batch {
 
 impl<'a> Record<'a> {
     /// The value of a property as JSON text with its kind; `None` if the record lacks it.
+    #[inline]
     pub fn field(&self, property: usize) -> Option<(ValueKind, &'a [u8])> {
         let field = self.batch.fields[self.index * self.batch.width + property];
         field.is_present().then(|| {

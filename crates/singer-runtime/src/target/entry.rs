@@ -12,7 +12,6 @@ use super::intake::Intake;
 use super::memory::Memory;
 use super::options::Options;
 use super::publish::Outlet;
-use super::rejects::Rejects;
 use super::replay::Replay;
 use super::run::Run;
 use super::shared::Shared;
@@ -23,6 +22,7 @@ use crate::exit::Ended;
 use crate::monitor::{Monitor, Progress};
 use crate::process::{self, Start};
 use crate::program::{Program, Role};
+use crate::rejects::Rejects;
 use crate::stop::Stop;
 use crate::{log, stdio};
 

@@ -17,13 +17,12 @@ use super::Writer;
 use super::options::Metadata;
 use super::read::{Blocks, Lines, MAX_LINE_BYTES};
 use super::shared::{End, Event, Shared};
+use crate::batch_files::BatchFiles;
 
 use columns::Times;
-use files::Files;
 use slot::Slot;
 
 mod columns;
-mod files;
 mod message;
 mod record;
 mod slot;
@@ -57,7 +56,7 @@ enum Flow {
     /// The writer of this slot must be there; then the same line again.
     Await(usize),
     /// These files are to be read into this slot.
-    Files(usize, Files, Option<i64>),
+    Files(usize, BatchFiles, Option<i64>),
 }
 
 /// What the lines of an input are.
@@ -222,7 +221,7 @@ impl<W: Writer> Intake<W> {
     async fn read_files(
         &mut self,
         slot: usize,
-        files: &Files,
+        files: &BatchFiles,
         version: Option<i64>,
         line: u64,
     ) -> Result<(), Halt> {

@@ -67,7 +67,7 @@ impl Outlet {
                 sinks.out.print(state.as_bytes())
             })
             .await?;
-            Ok(())
+            target.printed().await
         }
     }
 }

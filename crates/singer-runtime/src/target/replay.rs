@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use singer_core::{Error, Result};
 
-use super::rejects::Held;
+use crate::rejects::Held;
 
 /// A rejects file that is the input of the run which writes it.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ use super::ack::Ledger;
 use super::batch::{Batch, Buffers};
 use super::memory::Memory;
 use super::options::Options;
-use super::rejects::{Reject, Rejects};
 use super::{Limits, Stream};
 use crate::context::Context;
 use crate::monitor::{Count, Counters, Monitor};
+use crate::rejects::{Reject, Rejects};
 
 /// Common to reading and writing.
 #[derive(Debug)]

@@ -23,6 +23,9 @@ const VOLATILE: [&str; 14] = [
 
 const HIDDEN: &str = "…";
 
+/// The name behind which the id of a request stands.
+const REQUEST_ID: &str = "ts-request-id";
+
 /// The text with everything volatile hidden.
 pub(super) fn hide(text: &str) -> String {
     let text = &hide_runs(text);
@@ -97,18 +100,25 @@ fn hide_value(value: &mut Value) {
 fn hide_words(text: &str) -> String {
     let is_break = |letter: char| letter.is_whitespace() || matches!(letter, '(' | ')' | ',' | ';');
     let mut hidden = String::with_capacity(text.len());
+    let mut before = "";
     for piece in text.split_inclusive(is_break) {
         let word = piece.trim_end_matches(is_break);
         let (_, rest) = piece.split_at(word.len());
-        hidden.push_str(&hide_word(word));
+        // Requests are counted, and a further case would count on.
+        if before == REQUEST_ID {
+            hidden.push_str(HIDDEN);
+        } else {
+            hidden.push_str(&hide_word(word));
+        }
         hidden.push_str(rest);
+        before = word;
     }
     hidden
 }
 
 fn hide_word(word: &str) -> String {
-    if let Some((key, _)) = word.split_once('=')
-        && VOLATILE.contains(&key)
+    if let Some((key, value)) = word.split_once('=')
+        && (VOLATILE.contains(&key) || is_time(value))
     {
         return format!("{key}={HIDDEN}");
     }
@@ -153,6 +163,14 @@ mod tests {
                 "INFO done duration=… rows=5",
             ),
             ("took 12ms (1.5s), 3 rows", "took … (…), 3 rows"),
+            (
+                "to=2026-11-23T07:00:00Z from=2016-11-23T07:00:00Z",
+                "to=… from=2016-11-23T07:00:00Z",
+            ),
+            (
+                "refused (ts-request-id `a-b`): no",
+                "refused (ts-request-id …): no",
+            ),
             ("2026-11-23T07:00:00.1Z INFO up", "… INFO up"),
             (
                 r#"METRIC: {"type":"timer","value":0.1,"tags":{"status":"ok"}}"#,

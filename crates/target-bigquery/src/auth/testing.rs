@@ -1,20 +1,18 @@
-//! What the tests of credentials share: a key, options, and a server of a few lines that plays token
-//! endpoint, metadata server or identity provider, and keeps what came.
+//! What the tests of credentials share: a key, options, and what a token endpoint, a metadata server or an
+//! identity provider answers.
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use singer_core::{Error, Result, Secret, SecretSource};
-use singer_net::{HttpConfig, Url};
+use singer_net::HttpConfig;
 use singer_runtime::clock::Clock;
 use singer_runtime::context::Context;
 use singer_runtime::stop::Stop;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+pub(super) use singer_test::server::{Reply, Server, ok};
 
 use super::{AuthOptions, Environment, TokenExchange, Tokens};
 
@@ -144,140 +142,25 @@ pub(super) fn assert_hidden(text: &str) {
     }
 }
 
-/// What came in.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
-    /// Method and path.
-    pub(super) line: String,
-    pub(super) head: String,
-    pub(super) body: String,
-}
-
-impl Seen {
-    /// The fields of a form.
-    pub(super) fn form(&self) -> HashMap<String, String> {
-        let url = Url::parse(&format!("http://h/?{}", self.body)).unwrap();
-        url.query_pairs().into_owned().collect()
-    }
-}
-
-/// A status, headers (each with its line end), a body.
-pub(super) type Reply = (u16, &'static str, String);
-
-/// A server on a port of its own.
-pub(super) struct Server {
-    pub(super) base: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
-}
-
-impl Server {
-    /// Answers each request with what `answer` makes of it and of its number, from 0.
-    pub(super) async fn start(
-        answer: impl Fn(usize, &Seen) -> Reply + Send + Sync + 'static,
-    ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let (log, answer) = (Arc::clone(&seen), Arc::new(answer));
-        tokio::spawn(async move {
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let (log, answer) = (Arc::clone(&log), Arc::clone(&answer));
-                tokio::spawn(async move { serve(socket, &log, &*answer).await });
-            }
-        });
-        Self { base, seen }
-    }
-
-    /// Gives `token-0-hunter2`, `token-1-hunter2`, … for an hour each.
-    pub(super) async fn of_tokens() -> Self {
-        Self::start(|number, _| token(number)).await
-    }
-
-    /// The URL of a path.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("{}/{path}", self.base)
-    }
-
-    /// The host and port.
-    pub(super) fn host(&self) -> String {
-        self.base.replace("http://", "")
-    }
-
-    /// What came in so far.
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
-    }
-
-    /// Method and path of what came in so far.
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.seen().into_iter().map(|seen| seen.line).collect()
-    }
+/// A server that gives `token-0-hunter2`, `token-1-hunter2`, … for an hour each.
+pub(super) async fn server_of_tokens() -> Server {
+    Server::start(|number, _| token(number)).await
 }
 
 /// A token with a number, for an hour.
 pub(super) fn token(number: usize) -> Reply {
-    ok(&json!({
-        "access_token": format!("token-{number}-hunter2"), "expires_in": 3600, "token_type": "Bearer",
-    }))
+    ok(&token_document(number))
 }
 
-/// Two hundred with a JSON body.
-pub(super) fn ok(body: &Value) -> Reply {
-    (200, "content-type: application/json\r\n", body.to_string())
+/// What such an answer says.
+pub(super) fn token_document(number: usize) -> Value {
+    json!({
+        "access_token": format!("token-{number}-hunter2"), "expires_in": 3600, "token_type": "Bearer",
+    })
 }
 
 /// An error of OAuth.
 pub(super) fn oauth_error(status: u16, code: &str, description: &str) -> Reply {
     let body = json!({"error": code, "error_description": description});
-    (status, "retry-after: 0\r\n", body.to_string())
-}
-
-async fn serve(
-    mut socket: TcpStream,
-    log: &Mutex<Vec<Seen>>,
-    answer: &(dyn Fn(usize, &Seen) -> Reply + Send + Sync),
-) {
-    let mut bytes = Vec::new();
-    while let Some(seen) = read(&mut socket, &mut bytes).await {
-        let number = {
-            let mut log = log.lock().unwrap();
-            log.push(seen.clone());
-            log.len() - 1
-        };
-        let (status, headers, body) = answer(number, &seen);
-        let reply = format!(
-            "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        if socket.write_all(reply.as_bytes()).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn read(socket: &mut TcpStream, bytes: &mut Vec<u8>) -> Option<Seen> {
-    let mut chunk = vec![0; 65536];
-    loop {
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        if let Some((head, rest)) = text.split_once("\r\n\r\n") {
-            let length = head
-                .lines()
-                .find_map(|line| line.strip_prefix("content-length: "))
-                .map_or(0, |length| length.parse().unwrap());
-            if rest.len() >= length {
-                bytes.clear();
-                let line = head.lines().next().unwrap();
-                return Some(Seen {
-                    line: line.trim_end_matches(" HTTP/1.1").to_owned(),
-                    head: head.to_owned(),
-                    body: rest.to_owned(),
-                });
-            }
-        }
-        match socket.read(&mut chunk).await {
-            Ok(count @ 1..) => bytes.extend_from_slice(&chunk[..count]),
-            _ => return None,
-        }
-    }
+    Reply::Answer(status, "retry-after: 0\r\n", body.to_string())
 }

@@ -1,20 +1,17 @@
 //! Settings by stream, and what applies in the end.
 
-use std::fmt;
-
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::Deserializer;
 use serde_json::{Map, Value, json};
-use singer_core::{Error, Result, pattern};
-use singer_runtime::setting::{Setting, Shape};
+use singer_core::{Error, Result};
+use singer_runtime::setting::{ByStream, Setting, Shape};
 
 use super::{
     Arrays, DateTimes, Digits, Method, Mode, Nested, NumberType, OnDelete, OnTypeConflict,
 };
 
 /// Settings by name or pattern, in the order of the config.
-#[derive(Debug, Default)]
-pub struct Streams(Vec<(String, StreamConfig)>);
+pub type Streams = ByStream<StreamConfig>;
 
 /// The settings of one stream, or those of all streams that say nothing else.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -247,36 +244,12 @@ pub(super) fn settings(level: Level) -> Vec<Setting> {
     settings
 }
 
-impl Streams {
-    /// The settings of a stream: those of its name, else of the first pattern that fits, else none.
-    pub fn of(&self, stream: &str) -> StreamConfig {
-        let by_name = self.0.iter().find(|(name, _)| name == stream);
-        by_name
-            .or_else(|| {
-                self.0
-                    .iter()
-                    .find(|(pattern, _)| pattern::is_match(pattern, stream))
-            })
-            .map(|(_, config)| config.clone())
-            .unwrap_or_default()
+/// Checks the settings of each stream.
+pub(super) fn validate(streams: &Streams, method: Method) -> Result<()> {
+    for (stream, config) in streams.iter() {
+        config.validate(&format!("streams.{stream}."), method)?;
     }
-
-    /// Whether no stream has settings of its own.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &(String, StreamConfig)> {
-        self.0.iter()
-    }
-
-    pub(super) fn validate(&self, method: Method) -> Result<()> {
-        for (stream, config) in &self.0 {
-            config.validate(&format!("streams.{stream}."), method)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 impl StreamConfig {
@@ -344,28 +317,6 @@ impl StreamConfig {
             return Err(wrong("max_staleness", "is more than a day (86400 seconds)"));
         }
         Ok(())
-    }
-}
-
-impl<'de> Deserialize<'de> for Streams {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Streams;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a map from stream names to their settings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Streams, A::Error> {
-                let mut streams = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    streams.push(entry);
-                }
-                Ok(Streams(streams))
-            }
-        }
-        deserializer.deserialize_map(InOrder)
     }
 }
 

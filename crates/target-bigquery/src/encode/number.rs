@@ -3,11 +3,10 @@
 use std::cmp::Ordering;
 use std::io::Write as _;
 
-use singer_core::number;
+use singer_core::number::{self, Digits};
 use singer_core::scan::ValueKind;
 use singer_core::value::{is_integer, is_number};
 
-use super::decimal::Digits;
 use super::text::{inner, plain_str};
 use super::unfit::Unfit;
 use super::{Given, Numbers, Options};
@@ -66,14 +65,19 @@ fn parse(text: &[u8]) -> Result<i64, Unfit> {
 /// A number with point or exponent, known to be whole.
 fn whole(json: &[u8]) -> Result<i64, Unfit> {
     let mut digits = [0u8; 40];
-    let mut rest: &mut [u8] = &mut digits;
-    let digits_of = Digits::of(json);
-    if digits_of.whole() > 19 || digits_of.write(&mut rest).is_err() {
+    let mut length = 0;
+    let number = Digits::of(json);
+    if number.whole() > 19 {
         return Err(Unfit::Range);
     }
-    let unused = rest.len();
-    let length = digits.len() - unused;
-    parse(digits.get(..length).unwrap_or_default())
+    number.print(|piece| {
+        let start = length;
+        length += piece.len();
+        if let Some(place) = digits.get_mut(start..length) {
+            place.copy_from_slice(piece);
+        }
+    });
+    parse(digits.get(..length).ok_or(Unfit::Range)?)
 }
 
 /// A double, as the text that spells it or what it is instead of a number.

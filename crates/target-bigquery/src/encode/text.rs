@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use memchr::memchr;
+use singer_core::scan::{self, Escape};
 
 use super::unfit::Unfit;
 
@@ -40,23 +41,14 @@ pub(super) fn write_plain(raw: &[u8], out: &mut Vec<u8>) -> Result<(), Unfit> {
     while let Some(found) = memchr(b'\\', rest) {
         let (clean, escaped) = rest.split_at(found);
         out.extend_from_slice(clean);
-        let simple = match escaped.get(1) {
-            Some(b'b') => 8,
-            Some(b'f') => 12,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'u') => {
-                let (letter, length) = unicode(escaped)?;
+        let escape = scan::escape(escaped)?;
+        match escape {
+            Escape::Simple(byte) => out.push(byte),
+            Escape::Unicode(letter, _) => {
                 out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-                rest = escaped.get(length..).unwrap_or_default();
-                continue;
             }
-            Some(other) => *other,
-            None => return Err(Unfit::Format),
-        };
-        out.push(simple);
-        rest = escaped.get(2..).unwrap_or_default();
+        }
+        rest = escaped.get(escape.length()..).unwrap_or_default();
     }
     out.extend_from_slice(rest);
     Ok(())
@@ -67,11 +59,7 @@ pub(super) fn check(raw: &[u8]) -> Result<(), Unfit> {
     let mut rest = raw;
     while let Some(found) = memchr(b'\\', rest) {
         let escaped = rest.get(found..).unwrap_or_default();
-        let length = if escaped.get(1) == Some(&b'u') {
-            unicode(escaped)?.1
-        } else {
-            2
-        };
+        let length = scan::escape(escaped)?.length();
         rest = escaped.get(length..).unwrap_or_default();
     }
     Ok(())
@@ -85,25 +73,4 @@ pub(super) fn length(raw: &[u8]) -> Result<u64, Unfit> {
 /// Characters of a text.
 pub(super) fn characters(text: &[u8]) -> u64 {
     text.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as u64
-}
-
-/// The character of the escape at the start, and how many bytes of escapes it takes.
-fn unicode(escaped: &[u8]) -> Result<(char, usize), Unfit> {
-    let first = unit(escaped).ok_or(Unfit::Format)?;
-    if let 0xd800..0xdc00 = first {
-        let second = escaped.get(6..).and_then(unit);
-        let Some(second @ 0xdc00..0xe000) = second else {
-            return Err(Unfit::Surrogate);
-        };
-        let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
-        return Ok((char::from_u32(code).ok_or(Unfit::Surrogate)?, 12));
-    }
-    Ok((char::from_u32(first).ok_or(Unfit::Surrogate)?, 6))
-}
-
-fn unit(escaped: &[u8]) -> Option<u32> {
-    let digits = escaped.get(..6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |sum, digit| {
-        Some(sum * 16 + char::from(*digit).to_digit(16)?)
-    })
 }

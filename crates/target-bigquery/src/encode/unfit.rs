@@ -1,6 +1,6 @@
 //! Why a value does not fit its column, as a word that costs nothing until a row is refused.
 
-use singer_core::scan::ValueKind;
+use singer_core::scan::{EscapeError, ValueKind};
 
 use super::RowError;
 use crate::model::Mode;
@@ -31,6 +31,15 @@ pub(super) enum Unfit {
     NotFinite,
     /// A number that a JSON column does not keep.
     JsonNumber,
+}
+
+impl From<EscapeError> for Unfit {
+    fn from(error: EscapeError) -> Self {
+        match error {
+            EscapeError::Unknown => Self::Format,
+            EscapeError::HalfSurrogate => Self::Surrogate,
+        }
+    }
 }
 
 impl Unfit {

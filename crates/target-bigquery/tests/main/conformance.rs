@@ -41,36 +41,6 @@ impl Subject for Rows {
         config
     }
 
-    fn stream(&self) -> &'static str {
-        "accounts"
-    }
-
-    fn schema(&self) -> Value {
-        json!({"type": "object", "properties": {
-            "id": {"type": "string"},
-            "name": {"type": ["null", "string"]},
-            "seats": {"type": ["null", "integer"]},
-            "renewal": {"type": ["null", "string"], "format": "date"},
-            "active": {"type": ["null", "boolean"]},
-        }})
-    }
-
-    fn key(&self) -> &'static str {
-        "id"
-    }
-
-    fn record(&self, number: u64, revision: u64) -> Value {
-        json!({
-            "id": format!("{number:08x}"), "name": format!("Account {number} of {revision}"),
-            "seats": number + revision, "renewal": format!("2026-01-{:02}", 1 + revision % 28),
-            "active": revision.is_multiple_of(2),
-        })
-    }
-
-    fn text(&self) -> &'static str {
-        "name"
-    }
-
     /// Of rows that are appended: what a reader sees who takes the newest values of each key.
     fn stored(&self) -> BTreeMap<String, Value> {
         let world = self.world.borrow();

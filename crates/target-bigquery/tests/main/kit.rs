@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 use singer_test::bigquery::BigQuery;
 use singer_test::bin::{Finished, Run};
 use singer_test::folder::Folder;
+use singer_test::target;
+pub(crate) use singer_test::target::lines::{
+    activate, line, record, row, row_of, rows, schema_of, state, versioned,
+};
 
 /// The SCHEMA line of the stream that most tests send.
 pub(crate) fn schema() -> String {
@@ -21,59 +25,6 @@ pub(crate) fn document() -> Value {
         "name": {"type": ["null", "string"]},
         "revision": {"type": ["null", "integer"]},
     }})
-}
-
-pub(crate) fn schema_of(stream: &str, schema: &Value, key: &[&str]) -> String {
-    line(&json!({"type": "SCHEMA", "stream": stream, "key_properties": key, "schema": schema}))
-}
-
-pub(crate) fn record(number: u64, revision: u64) -> Value {
-    json!({"id": number, "name": format!("Order {number} of {revision}"), "revision": revision})
-}
-
-pub(crate) fn row(record: &Value) -> String {
-    row_of("orders", record)
-}
-
-pub(crate) fn row_of(stream: &str, record: &Value) -> String {
-    line(&json!({"type": "RECORD", "stream": stream, "record": record}))
-}
-
-/// RECORD lines without a version.
-pub(crate) fn rows(numbers: impl IntoIterator<Item = u64>, revision: u64) -> String {
-    numbers
-        .into_iter()
-        .map(|number| row(&record(number, revision)))
-        .collect()
-}
-
-/// RECORD lines of a full-table version.
-pub(crate) fn versioned(
-    version: u64,
-    numbers: impl IntoIterator<Item = u64>,
-    revision: u64,
-) -> String {
-    numbers
-        .into_iter()
-        .map(|number| {
-            line(
-                &json!({"type": "RECORD", "stream": "orders", "version": version,
-                "record": record(number, revision)}),
-            )
-        })
-        .collect()
-}
-
-pub(crate) fn activate(version: u64) -> String {
-    line(&json!({"type": "ACTIVATE_VERSION", "stream": "orders", "version": version}))
-}
-
-pub(crate) fn state(number: u64) -> String {
-    line(&json!({"type": "STATE", "value": {"n": number}}))
-}
-
-pub(crate) fn line(value: &Value) -> String {
-    format!("{value}\n")
 }
 
 /// The numbers of the states that a run printed.
@@ -108,18 +59,7 @@ impl World {
     pub(crate) fn run(&self, extra: &Value) -> Run {
         let mut config = self.bigquery.target_config();
         config["rejects_path"] = json!("rejects.jsonl");
-        for (key, value) in extra.as_object().expect("keys of a config") {
-            if value.is_null() {
-                config.as_object_mut().expect("an object").remove(key);
-            } else {
-                config[key] = value.clone();
-            }
-        }
-        let config = self.folder.write_json("config.json", &config);
-        Run::of("target-bigquery")
-            .arg("--config")
-            .arg(config)
-            .folder(self.folder.path())
+        target::run("target-bigquery", &self.folder, config, extra)
     }
 
     pub(crate) fn feed(&self, extra: &Value, input: &str) -> Finished {
@@ -128,10 +68,7 @@ impl World {
 
     /// The refused records of all runs.
     pub(crate) fn rejects(&self) -> Vec<Value> {
-        let text = self.folder.read("rejects.jsonl");
-        text.lines()
-            .map(|line| serde_json::from_str(line).expect("a reject is JSON"))
-            .collect()
+        self.folder.read_json_lines("rejects.jsonl")
     }
 
     /// Fails unless `orders` holds each of these numbers once, in a revision, and nothing else.

@@ -4,15 +4,15 @@ use serde_json::json;
 use singer_core::Kind as ErrorKind;
 
 use super::*;
-use crate::testing::{Reply, Server, ok, status};
+use crate::testing::{Reply, Server, connected, ok, status};
 
 async fn read_schema(server: &Server) -> Result<Value> {
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(server, json!({})).await;
     pendo.api().read_schema(Kind::Visitor).await
 }
 
 async fn set_values(server: &Server) -> (Result<Answered>, Tally) {
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(server, json!({})).await;
     let tally = Tally::default();
     let place = Place {
         kind: Kind::Account,
@@ -31,7 +31,7 @@ async fn set_values(server: &Server) -> (Result<Answered>, Tally) {
 #[tokio::test]
 async fn requests_carry_the_key_and_go_where_the_pages_say() {
     let server = Server::start(|_, _| ok(&json!({"updated": 0, "failed": 0}))).await;
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(&server, json!({})).await;
     pendo.api().verify_key().await.unwrap();
     pendo.api().read_schema(Kind::ParentAccount).await.unwrap();
     let field = NewField {
@@ -100,9 +100,11 @@ async fn a_check_finds_out_whether_the_key_may_write_without_writing() {
             false => ok(&json!({})),
         })
         .await;
-        let pendo = server
-            .pendo(json!({"streams": {"users": {}, "x": {"kind": "visitor"}}}))
-            .await;
+        let pendo = connected(
+            &server,
+            json!({"streams": {"users": {}, "x": {"kind": "visitor"}}}),
+        )
+        .await;
         let checked = pendo.check().await;
         assert_eq!(checked.is_ok(), writes, "{checked:?}");
         let posts: Vec<String> = server
@@ -129,9 +131,11 @@ async fn a_key_that_was_replaced_is_read_again() {
         status(403, "")
     })
     .await;
-    let pendo = server
-        .pendo(json!({"integration_key": {"file": path.to_str().unwrap()}}))
-        .await;
+    let pendo = connected(
+        &server,
+        json!({"integration_key": {"file": path.to_str().unwrap()}}),
+    )
+    .await;
     pendo.api().read_schema(Kind::Visitor).await.unwrap();
     assert_eq!(server.seen().len(), 2);
 }
@@ -160,7 +164,7 @@ async fn one_throttled_request_pauses_all() {
         _ => ok(&json!({})),
     })
     .await;
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(&server, json!({})).await;
     let start = std::time::Instant::now();
     let api = pendo.api();
     let throttled = api.read_schema(Kind::Visitor);
@@ -190,7 +194,7 @@ async fn a_pause_beyond_the_patience_is_not_waited_for() {
         let server =
             Server::start(move |_, _| Reply::Answer(code, "retry-after: 3600\r\n", String::new()))
                 .await;
-        let pendo = server.pendo(json!({"patience_seconds": 600})).await;
+        let pendo = connected(&server, json!({"patience_seconds": 600})).await;
         let tried = pendo.api().read_schema(Kind::Visitor);
         let error = tokio::time::timeout(Duration::from_secs(20), tried)
             .await

@@ -6,7 +6,9 @@ use singer_runtime::target::Target;
 
 use super::*;
 use crate::memory::tests::Folder;
-use crate::testing::{Server, all_taken, batch, ok, status, stream};
+use crate::testing::{
+    Server, all_taken, batch, connected, connected_in, ok, sent_ids, status, stream,
+};
 
 async fn server() -> Server {
     Server::start(|_, seen| {
@@ -38,7 +40,7 @@ async fn written(writer: &StreamWriter, records: &[&str]) -> (u64, u64) {
 #[tokio::test]
 async fn a_stream_whose_rows_could_be_anything_is_a_problem() {
     let server = server().await;
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(&server, json!({})).await;
     let invoices = stream("invoices", &json!({"id": {}, "n": {}}));
     let writer = StreamWriter::open(pendo.clone(), Arc::clone(&invoices))
         .await
@@ -60,7 +62,7 @@ async fn a_stream_whose_rows_could_be_anything_is_a_problem() {
 #[tokio::test]
 async fn the_plan_says_where_rows_go_and_fields_are_created_only_when_it_is_time() {
     let server = server().await;
-    let pendo = server.pendo(json!({"create_fields": true})).await;
+    let pendo = connected(&server, json!({"create_fields": true})).await;
     let users = stream(
         "users",
         &json!({"id": {}, "n": {}, "Fresh": {"type": "boolean"}}),
@@ -88,7 +90,7 @@ async fn only_changed_records_are_sent_and_full_sends_all() {
     let server = server().await;
     let config = json!({"only_changed": true, "memory_path": folder.path("m").to_str().unwrap()});
     let records = [r#"{"id":"a","n":1}"#, r#"{"id":"b","n":1}"#];
-    let pendo = server.pendo(config.clone()).await;
+    let pendo = connected(&server, config.clone()).await;
     let writer = pendo.open(accounts()).await.unwrap();
     writer.prepare().await.unwrap();
     assert_eq!(written(&writer, &records).await, (2, 0));
@@ -101,7 +103,7 @@ async fn only_changed_records_are_sent_and_full_sends_all() {
     pendo.close().await.unwrap();
     drop((pendo, writer));
 
-    let pendo = server.pendo(config.clone()).await;
+    let pendo = connected(&server, config.clone()).await;
     let writer = pendo.open(accounts()).await.unwrap();
     writer.prepare().await.unwrap();
     let changed = [
@@ -110,11 +112,11 @@ async fn only_changed_records_are_sent_and_full_sends_all() {
         r#"{"id":"c","n":1}"#,
     ];
     assert_eq!(written(&writer, &changed).await, (2, 1));
-    assert_eq!(server.seen().last().unwrap().ids(), ["b", "c"]);
+    assert_eq!(sent_ids(server.seen().last().unwrap()), ["b", "c"]);
     drop((pendo, writer));
 
     let context = Context::for_tests("target-pendo").with_switches(vec![FULL.to_owned()]);
-    let pendo = server.pendo_in(config, context).await;
+    let pendo = connected_in(&server, config, context).await;
     let writer = pendo.open(accounts()).await.unwrap();
     writer.prepare().await.unwrap();
     assert_eq!(written(&writer, &changed).await, (3, 0));
@@ -125,7 +127,7 @@ async fn what_was_not_confirmed_is_sent_again() {
     let folder = Folder::new();
     let server = server().await;
     let config = json!({"only_changed": true, "attempts": 1, "memory_path": folder.path("m").to_str().unwrap()});
-    let pendo = server.pendo(config).await;
+    let pendo = connected(&server, config).await;
     let writer = pendo.open(accounts()).await.unwrap();
     writer.prepare().await.unwrap();
     let records = [r#"{"id":"a","n":1}"#];
@@ -148,7 +150,7 @@ async fn a_run_without_memory_makes_the_memory_forget() {
         (false, (1, 0)),
         (true, (1, 0)),
     ] {
-        let pendo = server.pendo(with(only_changed)).await;
+        let pendo = connected(&server, with(only_changed)).await;
         let writer = pendo.open(accounts()).await.unwrap();
         writer.prepare().await.unwrap();
         assert_eq!(written(&writer, &records).await, wanted);

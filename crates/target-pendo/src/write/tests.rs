@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 use singer_runtime::target::Writer;
 
 use crate::stream::StreamWriter;
-use crate::testing::{Reply, Seen, Server, all_taken, batch, ok, status, stream};
+use crate::testing::{
+    Reply, Seen, Server, all_taken, batch, connected, ok, sent_ids, status, stream,
+};
 
 use super::*;
 
@@ -22,7 +24,7 @@ async fn write(
         }
     })
     .await;
-    let pendo = server.pendo(json!({})).await;
+    let pendo = connected(&server, json!({})).await;
     let stream = stream("accounts", &json!({"id": {}, "n": {}}));
     let writer = StreamWriter::open(pendo, std::sync::Arc::clone(&stream))
         .await
@@ -100,7 +102,7 @@ async fn a_batch_of_unknown_ids_alone_is_no_error() {
 async fn failures_that_name_nobody_are_found_by_halves() {
     let ids = ["a", "b", "c", "bad", "e", "f", "g"];
     let (outcome, seen, _) = write(&ids, |_, seen| {
-        let ids = seen.ids();
+        let ids = sent_ids(seen);
         let failed = u64::from(ids.iter().any(|id| id == "bad"));
         ok(
             &json!({"total": ids.len(), "updated": ids.len() as u64 - failed, "failed": failed,
@@ -150,7 +152,7 @@ async fn too_slow_or_too_big_halves_this_batch_and_the_next_ones() {
     for code in [408, 413] {
         let ids = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let (outcome, seen, writer) = write(&ids, move |_, seen| {
-            if seen.ids().len() > 3 {
+            if sent_ids(seen).len() > 3 {
                 status(code, "")
             } else {
                 all_taken(seen)
@@ -159,14 +161,14 @@ async fn too_slow_or_too_big_halves_this_batch_and_the_next_ones() {
         .await;
         let outcome = outcome.unwrap();
         assert_eq!((outcome.sent, outcome.refusals.len()), (8, 0));
-        let sizes: Vec<usize> = seen.iter().map(|seen| seen.ids().len()).collect();
+        let sizes: Vec<usize> = seen.iter().map(|seen| sent_ids(seen).len()).collect();
         assert_eq!(sizes[..3], [8, 4, 2], "{code}");
         assert!(sizes[2..].iter().all(|size| *size <= 3), "{sizes:?}");
         assert!(writer.limits().max_records <= 3);
         let order: Vec<String> = seen
             .iter()
-            .filter(|seen| seen.ids().len() <= 3)
-            .flat_map(Seen::ids)
+            .filter(|seen| sent_ids(seen).len() <= 3)
+            .flat_map(sent_ids)
             .collect();
         assert_eq!(order, ids);
     }

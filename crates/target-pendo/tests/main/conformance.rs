@@ -24,24 +24,12 @@ impl Subject for Accounts {
         config
     }
 
-    fn stream(&self) -> &'static str {
-        "accounts"
-    }
-
     fn schema(&self) -> Value {
         schema_document()
     }
 
-    fn key(&self) -> &'static str {
-        "id"
-    }
-
     fn record(&self, number: u64, revision: u64) -> Value {
         record(number, revision)
-    }
-
-    fn text(&self) -> &'static str {
-        "name"
     }
 
     fn stored(&self) -> BTreeMap<String, Value> {

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use singer_test::bin::{Finished, Run};
 use singer_test::folder::Folder;
 use singer_test::pendo::Pendo;
+pub(crate) use singer_test::target::lines::{line, state};
+use singer_test::target::{self, lines};
 
 /// The fields that exist.
 pub(crate) const FIELDS: [(&str, &str); 4] = [
@@ -18,9 +20,7 @@ pub(crate) const FIELDS: [(&str, &str); 4] = [
 
 /// The SCHEMA line of the accounts.
 pub(crate) fn schema() -> String {
-    line(
-        &json!({"type": "SCHEMA", "stream": "accounts", "key_properties": ["id"], "schema": schema_document()}),
-    )
+    lines::schema_of("accounts", &schema_document(), &["id"])
 }
 
 pub(crate) fn schema_document() -> Value {
@@ -44,29 +44,16 @@ pub(crate) fn id(number: u64) -> String {
     format!("{number:08x}-0000-4000-8000-000000000000")
 }
 
-pub(crate) fn line(value: &Value) -> String {
-    format!("{value}\n")
-}
-
 /// RECORD lines of a full-table version.
 pub(crate) fn rows(version: u64, numbers: impl IntoIterator<Item = u64>, revision: u64) -> String {
     numbers
         .into_iter()
-        .map(|number| {
-            line(
-                &json!({"type": "RECORD", "stream": "accounts", "version": version,
-                "record": record(number, revision)}),
-            )
-        })
+        .map(|number| lines::versioned_row_of("accounts", version, &record(number, revision)))
         .collect()
 }
 
 pub(crate) fn activate(version: u64) -> String {
-    line(&json!({"type": "ACTIVATE_VERSION", "stream": "accounts", "version": version}))
-}
-
-pub(crate) fn state(number: u64) -> String {
-    line(&json!({"type": "STATE", "value": {"n": number}}))
+    lines::activate_of("accounts", version)
 }
 
 /// A Pendo, and a folder in which the target runs again and again.
@@ -92,15 +79,8 @@ impl World {
 
     /// The target with these keys beside those that it needs.
     pub(crate) fn run(&self, extra: &Value) -> Run {
-        let mut config = self.pendo.target_config();
-        for (key, value) in extra.as_object().expect("keys of a config") {
-            config[key] = value.clone();
-        }
-        let config = self.folder.write_json("config.json", &config);
-        Run::of("target-pendo")
-            .arg("--config")
-            .arg(config)
-            .folder(self.folder.path())
+        let config = self.pendo.target_config();
+        target::run("target-pendo", &self.folder, config, extra)
     }
 
     pub(crate) fn feed(&self, extra: &Value, input: &str) -> Finished {

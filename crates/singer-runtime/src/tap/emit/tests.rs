@@ -50,6 +50,7 @@ impl Fixture {
                 clock: Clock::fixed(DateTime::UNIX_EPOCH),
                 stop: Stop::default(),
                 extent: Extent::Everything,
+                tells_state: true,
             },
             end,
             written,
@@ -262,4 +263,57 @@ async fn a_future_that_is_dropped_while_the_pipe_is_full_loses_no_record() {
     output.flush().await.unwrap();
     drop(output);
     assert_eq!(fixture.lines().await.len(), 20);
+}
+
+#[tokio::test]
+async fn records_of_a_thread_come_in_their_order_and_a_broken_one_leaves_nothing() {
+    let fixture = Fixture::new();
+    let mut output = fixture.output("a", incremental(), json!({}));
+    let count = output
+        .from_thread(
+            |blocks| {
+                for one in 1..=2 {
+                    blocks.record(|out| number(out, one))?;
+                }
+                let broken = blocks.record(|out| {
+                    out.extend_from_slice(b"{");
+                    Err(Error::internal("broken"))
+                });
+                assert!(broken.is_err());
+                blocks.record(|out| number(out, 3))?;
+                Ok(3)
+            },
+            Map::new,
+        )
+        .await
+        .unwrap();
+    assert_eq!(count, 3);
+    output.flush().await.unwrap();
+    drop(output);
+    let lines = fixture.lines().await;
+    let records: Vec<&str> = lines
+        .iter()
+        .filter_map(|line| line.split_once("\"record\":"))
+        .map(|(_, record)| record)
+        .collect();
+    assert_eq!(records, [r#"{"n":1}}"#, r#"{"n":2}}"#, r#"{"n":3}}"#]);
+}
+
+#[tokio::test]
+async fn another_schema_stands_between_the_records_before_and_behind_it() {
+    let fixture = Fixture::new();
+    let mut a = fixture.output("a", incremental(), json!({}));
+    a.record(|out| number(out, 1)).await.unwrap();
+    a.schema(&json!({"properties": {"n": {}}})).await.unwrap();
+    a.record(|out| number(out, 2)).await.unwrap();
+    a.end().await.unwrap();
+    drop(a);
+    let lines = fixture.lines().await;
+    let types: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["type"].clone())
+        .collect();
+    assert_eq!(types, ["RECORD", "SCHEMA", "RECORD"]);
+    let schema: Value = serde_json::from_str(&lines[1]).unwrap();
+    assert_eq!(schema["bookmark_properties"], json!(["at"]));
 }

@@ -89,6 +89,16 @@ fn a_lost_or_retyped_selected_column_is_named() {
 }
 
 #[test]
+fn columns_that_a_tap_adds_by_itself_come_and_go() {
+    let mut other = found();
+    other.set_property("_sdc_deleted_at", json!({"type": ["null", "string"]}));
+    other.set_field_metadata("_sdc_deleted_at", "inclusion", "automatic");
+    assert_eq!(plan(&other, &found()).unwrap().fields, ["name", "id", "at"]);
+    let fields = plan(&found(), &other).unwrap().fields;
+    assert_eq!(fields, ["name", "id", "at", "_sdc_deleted_at"]);
+}
+
+#[test]
 fn the_same_type_of_the_source_in_another_form_is_no_change() {
     let mut now = found();
     now.set_property("at", json!({"type": "string", "format": "date"}));
@@ -156,4 +166,22 @@ fn an_interrupted_full_table_resumes_with_its_version() {
     let plan = plan_with(&found(), &found(), state).unwrap();
     assert_eq!(plan.replication, Replication::FullTable { version: 7 });
     assert_eq!(plan.bookmark["last_pk_fetched"], json!({"id": 3}));
+}
+
+#[test]
+fn where_schemas_are_samples_the_catalog_says_which_fields_there_are() {
+    let mut sampled = found();
+    sampled.set_stream_metadata(SAMPLED_SCHEMA, true);
+    let wanted = sampled.clone();
+    let mut now = sampled;
+    now.set(
+        "schema",
+        json!({"properties": {"id": {"type": "integer"}, "name": {"type": "integer"}, "new": {}}}),
+    );
+    let plan = plan(&wanted, &now).unwrap();
+    assert_eq!(plan.fields, ["name", "id", "at"]);
+    assert_eq!(
+        plan.schema["properties"]["name"]["type"],
+        json!(["null", "string"])
+    );
 }

@@ -19,6 +19,7 @@ use crate::tap::Output;
 struct Scripted {
     streams: Vec<Value>,
     stop: Stop,
+    meeting: tokio::sync::Barrier,
 }
 
 #[derive(serde::Deserialize)]
@@ -37,8 +38,32 @@ impl Tap for Scripted {
     const DESCRIPTION: &'static str = "Does as it is told.";
     type Config = Script;
 
+    fn wanted(config: &Script) -> Vec<String> {
+        let wanted = config
+            .streams
+            .iter()
+            .filter(|stream| stream["wanted"] == true);
+        wanted.map(|stream| text(stream, "id").to_owned()).collect()
+    }
+
+    fn tells_state(&self) -> bool {
+        let is_silent = |stream: &Value| text(stream, "then") == "tell nothing";
+        !self.streams.iter().any(is_silent)
+    }
+
+    fn writes_messages(&self) -> bool {
+        let only_tells = |stream: &Value| text(stream, "then") == "only tell";
+        !self.streams.iter().any(only_tells)
+    }
+
+    fn side_by_side(&self) -> Option<usize> {
+        let meet = |stream: &Value| text(stream, "then") == "meet";
+        self.streams.iter().any(meet).then_some(self.streams.len())
+    }
+
     async fn connect(config: Script, context: Context) -> anyhow::Result<Self> {
         Ok(Self {
+            meeting: tokio::sync::Barrier::new(config.streams.len()),
             streams: config.streams,
             stop: context.stop().clone(),
         })
@@ -86,6 +111,10 @@ impl Tap for Scripted {
                 .with_hint("look")
                 .into()),
             "panic" => panic!("as the script says"),
+            "meet" => {
+                self.meeting.wait().await;
+                Ok(())
+            }
             "stop" => {
                 self.stop.request(Reason::Terminate);
                 out.checkpoint(plan.bookmark_at(1)).await?;
@@ -384,6 +413,42 @@ async fn nothing_to_do_is_a_state_and_nothing_asked_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_config_may_want_its_own_streams_and_select_overrules_it() {
+    let streams = json!([{"id": "a"}, {"id": "b", "wanted": true}]);
+    let own = ran(&[], streams.clone()).await;
+    assert_eq!(own.short().first().map(String::as_str), Some("SCHEMA b"));
+    let selected = ran(&["--select", "a"], streams).await;
+    assert_eq!(
+        selected.short().first().map(String::as_str),
+        Some("SCHEMA a")
+    );
+}
+
+#[tokio::test]
+async fn a_run_about_certain_rows_writes_no_state() {
+    let streams = json!([{"id": "a", "rows": 1, "then": "tell nothing", "incremental": true}]);
+    let state = Temporary::new("silent.json", r#"{"bookmarks":{"a":{"x": 1}}}"#);
+    for arguments in [
+        vec!["--select", "a"],
+        vec!["--select", "a", "-s", state.path()],
+    ] {
+        let silent = ran(&arguments, streams.clone()).await;
+        assert_eq!(silent.code, exit::DONE);
+        assert!(
+            silent.lines.iter().all(|line| line["type"] != "STATE"),
+            "{:?}",
+            silent.short()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tap_may_have_all_its_streams_read_at_once() {
+    let streams = json!([{"id": "a", "then": "meet"}, {"id": "b", "then": "meet"}]);
+    assert_eq!(ran(&["--select", "*"], streams).await.code, exit::DONE);
+}
+
+#[tokio::test]
 async fn trials_write_schemas_and_at_most_a_record() {
     let streams = json!([{"id": "a", "rows": 5}, {"id": "b", "rows": 5, "incremental": true}]);
     let one = ran(&["--test"], streams.clone()).await;
@@ -465,4 +530,12 @@ async fn a_failed_run_leaves_its_report_for_whoever_wants_one() {
     assert_eq!(told("b"), (0, "failed", "b"));
     assert!(report.streams["b"].schema.is_some());
     assert_eq!(report.streams["b"].schema, report.streams["db.a"].schema);
+}
+
+#[tokio::test]
+async fn a_run_that_only_tells_what_it_would_do_writes_nothing() {
+    let streams = json!([{"id": "a", "rows": 1, "then": "only tell"}]);
+    let silent = ran(&["--select", "a"], streams).await;
+    assert_eq!(silent.code, exit::DONE);
+    assert!(silent.lines.is_empty(), "{:?}", silent.short());
 }

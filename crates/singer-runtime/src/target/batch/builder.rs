@@ -14,6 +14,8 @@ use crate::target::Stream;
 /// Where a record came from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
+    /// Its number in the input.
+    pub(crate) number: u64,
     pub(crate) line: u64,
     pub(crate) version: Option<i64>,
     pub(crate) attempts: u32,
@@ -61,6 +63,7 @@ impl Builder {
                 width: stream.schema.layout().len(),
                 stream,
                 number,
+                end: number,
                 data: buffers.data,
                 fields: buffers.fields,
                 records: buffers.records,
@@ -94,6 +97,7 @@ impl Builder {
     /// Adds a record, whose spans `fields` holds, and returns its row: a new one, or that of an
     /// earlier record with the same key.
     pub(crate) fn push(&mut self, record: &[u8], fields: &Fields, origin: Origin) -> usize {
+        self.batch.end = origin.number + 1;
         let hash = self.hasher.hash(record, fields.as_slice(), &self.key);
         let start = self.batch.data.len() as u32;
         let row = Row {

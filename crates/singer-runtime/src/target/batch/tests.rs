@@ -116,6 +116,7 @@ fn the_runtimes_own_values_are_fields_and_not_part_of_the_record() {
     let mut fields = Fields::default();
     fields.scan(record, 0, stream.schema.layout()).unwrap();
     let origin = Origin {
+        number: 0,
         line: 1,
         version: Some(7),
         attempts: 2,

@@ -7,10 +7,10 @@ use singer_core::{Error, Result, scan};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-use super::files::Files;
 use super::record::Arrived;
 use super::slot::{Schemed, Sink, Slot};
 use super::{Content, Flow, Intake};
+use crate::batch_files::BatchFiles;
 use crate::target::shared::Event;
 use crate::target::versions::{Decision, Versions};
 use crate::target::{Replaces, Writer};
@@ -83,7 +83,11 @@ impl<W: Writer> Intake<W> {
                 let slot = self.slot(&stream).ok_or_else(|| {
                     Error::protocol(format!("a BATCH of stream `{stream}` before its SCHEMA"))
                 })?;
-                Ok(Flow::Files(slot, Files::new(encoding, manifest)?, version))
+                Ok(Flow::Files(
+                    slot,
+                    BatchFiles::new(encoding, manifest)?,
+                    version,
+                ))
             }
             Line::Reject(reject) => self.reject_line(&reject, number),
             Line::Unknown { kind } => {

@@ -7,9 +7,9 @@ use singer_core::{Error, Result};
 
 use super::slot::{Open, Sink, deadline};
 use super::{Flow, Intake};
+use crate::rejects::Reject;
 use crate::target::batch::{Builder, Origin, json};
 use crate::target::options::Validation;
-use crate::target::rejects::Reject;
 use crate::target::shared::{Event, Sealed};
 use crate::target::{Replaces, Writer};
 
@@ -95,7 +95,7 @@ impl<W: Writer> Intake<W> {
             record: &text,
             reason,
             code: None,
-            line: record.line,
+            line: Some(record.line),
             attempts: record.attempts,
         })?;
         self.shared.count_rejected(&slot.handle, 1)
@@ -144,6 +144,7 @@ impl<W: Writer> Intake<W> {
         let slot = &mut self.slots[index];
         let Some(open) = &mut slot.open else { return };
         let origin = Origin {
+            number,
             line: record.line,
             version,
             attempts: record.attempts,

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use singer_core::Error;
 
 use super::super::batch::Batch;
-use super::super::rejects::Reject;
 use super::super::shared::{Handle, Shared};
 use super::super::{Refusal, Replaces, Verdict};
 use super::{Done, Run, Step, Target, Work, Writer};
+use crate::rejects::Reject;
 
 impl<T: Target> Run<T> {
     /// Begins what stands first in a lane's queue. Returns whether there may be more to begin.
@@ -251,7 +251,7 @@ fn write_down(
                 Verdict::Missing => "missing",
             },
             code: refusal.code.as_deref(),
-            line: record.line(),
+            line: Some(record.line()),
             attempts: record.attempts(),
         })?;
     }

@@ -48,7 +48,7 @@ async fn a_service_account_signs_its_own_token_and_asks_nobody() {
 
 #[tokio::test]
 async fn a_service_account_exchanges_its_token_if_told_to() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let options = AuthOptions {
         token_exchange: TokenExchange::Exchange,
         ..with_document(&service_account(&server.url("token")))
@@ -94,7 +94,7 @@ async fn a_document_may_be_packed_in_base64() {
 
 #[tokio::test]
 async fn a_login_is_refreshed() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let tokens = connect(with_document(&user(&server.url("token"))))
         .await
         .unwrap();
@@ -133,7 +133,7 @@ fn external(server: &Server, source: Value) -> Value {
 
 #[tokio::test]
 async fn a_workload_exchanges_the_token_in_its_file() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let folder = Folder::new();
     let path = folder.write("subject", "subject-hunter2\n");
     let document = external(&server, json!({"file": path}));
@@ -244,7 +244,7 @@ async fn a_login_takes_the_place_of_a_service_account() {
 async fn impersonation_without_the_role_is_explained() {
     let server = Server::start(|_, seen| match seen.line.as_str() {
         "POST /token" => token(7),
-        _ => (
+        _ => Reply::Answer(
             403,
             "",
             json!({"error": {"code": 403, "status": "PERMISSION_DENIED", "message":
@@ -275,9 +275,13 @@ async fn impersonation_without_the_role_is_explained() {
 async fn the_metadata_server_gives_tokens_and_the_project() {
     let server = Server::start(|number, seen| match seen.line.as_str() {
         "GET /computeMetadata/v1/project/project-id" => {
-            (200, "Metadata-Flavor: Google\r\n", "team-9".to_owned())
+            Reply::Answer(200, "Metadata-Flavor: Google\r\n", "team-9".to_owned())
         }
-        _ => (200, "Metadata-Flavor: Google\r\n", token(number).2),
+        _ => Reply::Answer(
+            200,
+            "Metadata-Flavor: Google\r\n",
+            token_document(number).to_string(),
+        ),
     })
     .await;
     let tokens = connect(at_metadata(&server)).await.unwrap();
@@ -296,7 +300,7 @@ async fn the_metadata_server_gives_tokens_and_the_project() {
 #[tokio::test]
 async fn a_token_that_another_server_gave_is_not_taken() {
     let server = Server::start(|number, _| match number {
-        0 => (200, "Metadata-Flavor: Google\r\n", "team-9".to_owned()),
+        0 => Reply::Answer(200, "Metadata-Flavor: Google\r\n", "team-9".to_owned()),
         _ => token(number),
     })
     .await;

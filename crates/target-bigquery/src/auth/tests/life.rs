@@ -17,7 +17,7 @@ async fn user_tokens(server: &Server) -> (Tokens, singer_runtime::clock::Clock) 
 
 #[tokio::test]
 async fn a_token_is_renewed_a_few_minutes_before_its_end() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let (tokens, clock) = user_tokens(&server).await;
     assert_eq!(text(&tokens).await, "token-0-hunter2");
     clock.advance(TimeDelta::seconds(3600 - 226));
@@ -55,7 +55,7 @@ async fn a_signed_token_is_renewed_too() {
 
 #[tokio::test]
 async fn all_who_wait_share_one_request() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let (tokens, _) = user_tokens(&server).await;
     let mut waiting = JoinSet::new();
     for _ in 0..8 {
@@ -119,7 +119,7 @@ async fn a_refusal_is_final_and_explained() {
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
     let server = Server::start(|number, _| match number {
-        0 => (503, "retry-after: 0\r\n", "<html>hunter2</html>".to_owned()),
+        0 => Reply::Answer(503, "retry-after: 0\r\n", "<html>hunter2</html>".to_owned()),
         1 => oauth_error(400, "internal_failure", ""),
         _ => token(number),
     })
@@ -147,7 +147,7 @@ async fn an_answer_without_a_token_is_an_error_that_does_not_quote_it() {
         r#"{"access_token": "two hunter2"}"#,
         "hunter2",
     ] {
-        let server = Server::start(move |_, _| (200, "", body.to_owned())).await;
+        let server = Server::start(move |_, _| Reply::Answer(200, "", body.to_owned())).await;
         let (tokens, _) = user_tokens(&server).await;
         let error = tokens.token().await.unwrap_err();
         assert_eq!(error.kind(), Kind::Protocol, "{body}");
@@ -180,7 +180,7 @@ async fn the_old_token_serves_on_while_the_service_is_out_of_reach() {
 
 #[tokio::test]
 async fn a_refused_token_is_dropped_once_and_its_source_read_again() {
-    let server = Server::of_tokens().await;
+    let server = server_of_tokens().await;
     let folder = Folder::new();
     let path = folder.write_json("key.json", &user(&server.url("old")));
     let tokens = connect(with_file(&path)).await.unwrap();

@@ -17,7 +17,7 @@ fn marked(mark: &str) -> serde_json::Value {
 #[tokio::test]
 async fn each_place_gives_way_to_the_one_before_it() {
     let metadata = Server::start(|_, _| {
-        (
+        Reply::Answer(
             200,
             "Metadata-Flavor: Google\r\n",
             "from-metadata".to_owned(),
@@ -155,7 +155,7 @@ async fn a_machine_without_credentials_is_told_what_was_tried_and_what_to_do() {
 
 #[tokio::test]
 async fn any_server_that_answers_is_no_metadata_server() {
-    let server = Server::start(|_, _| (200, "", "team-9".to_owned())).await;
+    let server = Server::start(|_, _| Reply::Answer(200, "", "team-9".to_owned())).await;
     let options = AuthOptions {
         environment: Environment {
             gce_metadata_host: Some(server.host()),

@@ -27,6 +27,25 @@ async fn a_record_that_does_not_fit_its_schema_is_a_reject_and_the_run_ends_with
 }
 
 #[tokio::test]
+async fn a_batch_ends_behind_its_last_record_whatever_was_rejected_in_between() {
+    let ends = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&ends);
+    let trial = Trial::new(World {
+        answer: Box::new(move |batch| {
+            seen.lock().unwrap().push((batch.number(), batch.end()));
+            Answer::Taken
+        }),
+        ..World::default()
+    });
+    let [one, two, three] = [1, 2, 3].map(|id| record("a", id));
+    let input = [&schema("a"), WRONG, &one, WRONG, &two, &three, &state(1)];
+    assert_eq!(trial.run(&input.concat()).await.code(), 3);
+    let mut ends = ends.lock().unwrap().clone();
+    ends.sort_unstable();
+    assert_eq!(ends, [(1, 4), (4, 5)]);
+}
+
+#[tokio::test]
 async fn validation_can_be_left_out_but_not_for_what_is_not_json() {
     let trial = Trial::new(World::default()).with("validate_records", json!(false));
     let not_finite = WRONG.replace("12", "-Infinity");

@@ -1,0 +1,7 @@
+//! The binary `map-records`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    singer_runtime::map::main::<map_records::MapRecords>()
+}

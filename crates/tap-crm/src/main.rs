@@ -1,0 +1,7 @@
+//! The binary `tap-crm`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    singer_runtime::tap::main::<tap_crm::Crm>()
+}

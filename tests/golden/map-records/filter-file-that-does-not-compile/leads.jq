@@ -1,0 +1,3 @@
+# Leads
+.email |=
+  lower

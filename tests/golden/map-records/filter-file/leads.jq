@@ -1,0 +1,2 @@
+# Leads without test records
+select(.test | not)
