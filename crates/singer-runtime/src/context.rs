@@ -46,10 +46,16 @@ impl Context {
     /// A context with a new run id; the runtime makes one for each process, tests make their own.
     pub fn new(binary: &str, clock: Clock, stop: Stop) -> Self {
         let started_at = clock.now();
+        // Two containers may have equal process ids at the same millisecond; the standard hasher starts
+        // with numbers of the system's generator. One width, so that what carries the id has one size.
+        let chance = std::hash::BuildHasher::hash_one(
+            &std::hash::RandomState::new(),
+            std::process::id(),
+        );
         let run_id = format!(
-            "{}-{:x}",
+            "{}-{:08x}",
             started_at.format("%Y%m%dT%H%M%S%.3fZ"),
-            std::process::id()
+            chance & 0xffff_ffff
         );
         Self {
             inner: Arc::new(Inner {
@@ -232,5 +238,16 @@ mod tests {
         let here = context.variable("CARGO_MANIFEST_DIR").unwrap();
         assert!(here.ends_with("singer-runtime"));
         assert_eq!(context.variable("NO_SUCH_VARIABLE_HERE"), None);
+    }
+
+    #[test]
+    fn ids_of_runs_have_one_width_and_differ() {
+        let ids: Vec<String> = (0..64)
+            .map(|_| Context::for_tests("tap-test").run_id().to_owned())
+            .collect();
+        let width = "20260102T030405.678Z-0123abcd".len();
+        assert!(ids.iter().all(|id| id.len() == width), "{ids:?}");
+        let different: std::collections::HashSet<&String> = ids.iter().collect();
+        assert_eq!(different.len(), ids.len());
     }
 }

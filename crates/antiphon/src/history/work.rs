@@ -30,7 +30,7 @@ pub(super) struct Runner {
 /// How an id starts: it sorts by time.
 const TIME: &str = "%Y%m%dT%H%M%S";
 
-/// A new id: `20260102T030405.678Z-<process id><a number in base 16>-<what only chance gives>`.
+/// A new id: `20260102T030405.678Z-<eight digits of base 16, by chance>`.
 pub(super) fn new_run(now: DateTime<Utc>) -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
