@@ -48,10 +48,8 @@ impl Context {
         let started_at = clock.now();
         // Two containers may have equal process ids at the same millisecond; the standard hasher starts
         // with numbers of the system's generator. One width, so that what carries the id has one size.
-        let chance = std::hash::BuildHasher::hash_one(
-            &std::hash::RandomState::new(),
-            std::process::id(),
-        );
+        let chance =
+            std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), std::process::id());
         let run_id = format!(
             "{}-{:08x}",
             started_at.format("%Y%m%dT%H%M%S%.3fZ"),

@@ -23,6 +23,7 @@
 //! it names things and never quotes values.
 
 pub mod amount;
+pub mod blocking;
 pub mod clock;
 pub mod command;
 pub mod context;

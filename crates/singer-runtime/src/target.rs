@@ -15,7 +15,6 @@ use crate::setting::Settings;
 
 pub use batch::{Batch, Record};
 pub use entry::main;
-pub(crate) use publish::on_disk;
 
 mod ack;
 mod batch;

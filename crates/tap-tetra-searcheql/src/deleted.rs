@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use singer_core::value::time::{Fraction, write_timestamp};
 use singer_core::value::write_string;
 use singer_core::{Error, Result};
+use singer_runtime::blocking::blocking;
 use singer_runtime::tap::ids::{self, Emitted, Generations, IdSorter};
 use singer_runtime::tap::{Output, Plan};
 
@@ -239,15 +240,6 @@ fn write_deletion(out: &mut Vec<u8>, id: &str, at: i64) {
     out.extend_from_slice(b"\":\"");
     write_timestamp(out, at, Fraction::AsNeeded);
     out.extend_from_slice(b"\"}");
-}
-
-/// Runs what waits for a disk away from the threads that send.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal("the task that compares ids died").with_source(error))?
 }
 
 #[cfg(test)]

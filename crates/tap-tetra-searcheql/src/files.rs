@@ -1,21 +1,21 @@
 //! Files on disk: names that stay in their folder, content that is written beside and renamed, and a note beside
 //! each file by which it is known again.
 
+mod save;
+
 use std::borrow::Cow;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use flate2::write::MultiGzDecoder;
-use ring::digest::{Context as Digest, SHA256};
+use ring::digest::SHA256;
 use serde::{Deserialize, Serialize};
-use singer_core::{Error, Result};
-use singer_net::Incoming;
-use tokio::io::AsyncWriteExt;
 
-use crate::api::{Fault, no_answer};
 use crate::config::Stream;
 use crate::model::Hit;
+
+pub(crate) use save::Outcome;
 
 /// Names have at most so many bytes, so that every file system takes them.
 const MAX_NAME_BYTES: usize = 150;
@@ -23,10 +23,7 @@ const MAX_NAME_BYTES: usize = 150;
 /// An ending longer than this is a part of the name.
 const MAX_ENDING_BYTES: usize = 16;
 
-/// What is being written. Names of files never begin with a dot.
-const PART: &str = ".part";
-
-/// What is known of the file beside it.
+/// What is known of the file beside it. Names of files never begin with a dot.
 const NOTE: &str = ".known.json";
 
 /// Content that is unzipped is taken in pieces of this size, as a few bytes may become a thousand times as many.
@@ -113,7 +110,7 @@ impl Facts {
 }
 
 /// Where a file goes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     root: PathBuf,
     /// Below the root.
@@ -131,15 +128,6 @@ struct Note {
     checksum: Option<String>,
     size_there: Option<u64>,
     saved: Saved,
-}
-
-/// What saving came to.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// The file is there.
-    Saved(Saved),
-    /// It has more bytes than are allowed.
-    TooLarge,
 }
 
 impl Target {
@@ -174,121 +162,17 @@ impl Target {
         (is_same && length == note.saved.size).then_some(note.saved)
     }
 
-    /// Writes the content beside, then gives it its name. Nothing but one piece of it is in memory.
-    ///
-    /// # Errors
-    /// Another attempt may help if the content breaks off; nothing does if the disk fails.
-    pub(crate) async fn save(
-        &self,
-        what: &str,
-        mut incoming: Incoming,
-        most: u64,
-    ) -> Result<Outcome, Fault> {
-        let failed = |error: io::Error| Fault::Fail(self.fault(error));
-        let folder = self.root.join(&self.folder);
-        make_folder(&folder).map_err(failed)?;
-        let part = self.path(PART);
-        let mut file = tokio::fs::File::create(&part).await.map_err(failed)?;
-        let mut plain = Plain::new(self.facts.is_gzip);
-        let mut digest = Digest::new(&SHA256);
-        let mut size = 0_u64;
-        loop {
-            let piece = (incoming.chunk().await).map_err(|error| no_answer(what, error))?;
-            for part_of_piece in parts(piece.as_deref(), plain.step()) {
-                let bytes = (plain.take(part_of_piece)).map_err(|error| not_gzip(what, error))?;
-                size += bytes.len() as u64;
-                if size > most {
-                    drop(file);
-                    tokio::fs::remove_file(&part).await.map_err(failed)?;
-                    return Ok(Outcome::TooLarge);
-                }
-                digest.update(&bytes);
-                file.write_all(&bytes).await.map_err(failed)?;
-            }
-            if piece.is_none() {
-                break;
-            }
-        }
-        file.flush().await.map_err(failed)?;
-        file.sync_all().await.map_err(failed)?;
-        drop(file);
-        // What it says is no longer so.
-        match tokio::fs::remove_file(self.path(NOTE)).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
-            _ => {}
-        }
-        tokio::fs::rename(&part, self.path(&self.name))
-            .await
-            .map_err(failed)?;
-        // A STATE may cover the file from now on, so that its name must survive a crash as well.
-        let folder = tokio::fs::File::open(folder).await.map_err(failed)?;
-        folder.sync_all().await.map_err(failed)?;
-        let saved = Saved {
-            path: self.shown(),
-            sha256: hex(digest.finish().as_ref()),
-            size,
-        };
-        self.note(&saved).map_err(failed)?;
-        Ok(Outcome::Saved(saved))
-    }
-
-    /// Without its note a file is only fetched again, so that a crash between the two does no harm.
-    fn note(&self, saved: &Saved) -> io::Result<()> {
-        let note = Note {
-            file_id: self.file_id.clone(),
-            version: self.facts.version.clone(),
-            checksum: self.facts.checksum.clone(),
-            size_there: self.facts.size,
-            saved: saved.clone(),
-        };
-        let text = serde_json::to_vec(&note)?;
-        let beside = self.path(PART);
-        fs::File::create(&beside)?.write_all(&text)?;
-        fs::rename(beside, self.path(NOTE))
+    fn place(&self) -> PathBuf {
+        self.root.join(&self.folder)
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.root.join(&self.folder).join(name)
+        self.place().join(name)
     }
 
     fn shown(&self) -> String {
         format!("{}/{}", self.folder.display(), self.name)
     }
-
-    fn fault(&self, error: io::Error) -> Error {
-        Error::internal(format!(
-            "cannot save a file below `{}`",
-            self.root.display()
-        ))
-        .with_source(error)
-    }
-}
-
-/// Makes a folder and those above it. Their names must survive a crash as well, so that the folders in which they
-/// stand are synced.
-fn make_folder(folder: &Path) -> io::Result<()> {
-    let parent = match folder.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    match fs::create_dir(folder) {
-        Ok(()) => fs::File::open(parent)?.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_folder(parent)?;
-            make_folder(folder)
-        }
-        Err(_) if folder.is_dir() => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
-fn not_gzip(what: &str, error: io::Error) -> Fault {
-    Fault::Fail(
-        Error::rejected(format!(
-            "{what}: its content is said to be gzip and cannot be unzipped"
-        ))
-        .with_source(error),
-    )
 }
 
 /// A piece in parts of at most this size, or the end.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use singer_core::{Error, Result};
+use singer_runtime::blocking::blocking;
 use singer_runtime::target::Batch;
 use zoho::table::write_header;
 use zoho::{Class, Repeat};
@@ -68,9 +69,7 @@ pub(crate) async fn collect(home: &Home, shape: &Arc<Shape>, part: Part) -> Resu
     let callback = home.callback_url().map(str::to_owned);
     let shape = Arc::clone(shape);
     let work = move || collected.push(&shape, &part, &folder, (most, callback.as_deref()));
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal("collecting rows panicked").with_source(error))?
+    blocking(work).await
 }
 
 /// Counts records whose rows were deleted at the source: they are of their version and not of the table.

@@ -136,7 +136,7 @@ impl Order {
         }
         if is_any_rejected {
             let rejects = Arc::clone(&self.rejects);
-            crate::target::on_disk(move || rejects.sync()).await?;
+            crate::blocking::blocking(move || rejects.sync()).await?;
         }
         Ok(())
     }

@@ -4,12 +4,12 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use singer_core::{Error, Result};
 use tokio::time::Instant;
 
 use super::Target;
 use super::shared::Shared;
 use super::state_file::StateFile;
+use crate::blocking::blocking;
 use crate::stdio::StateOut;
 
 /// While a run goes on, states are printed no more often than this: each costs a sync of the disk.
@@ -57,9 +57,9 @@ impl Outlet {
             Arc::clone(shared),
         );
         async move {
-            on_disk(move || shared.rejects().sync()).await?;
+            blocking(move || shared.rejects().sync()).await?;
             target.sync(position, &state).await?;
-            on_disk(move || {
+            blocking(move || {
                 let mut sinks = sinks.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(file) = &sinks.file {
                     file.store(&state)?;
@@ -70,11 +70,4 @@ impl Outlet {
             target.printed().await
         }
     }
-}
-
-/// Does what waits for a disk or a pipe where it keeps nobody else waiting.
-pub(crate) async fn on_disk(work: impl FnOnce() -> Result<()> + Send + 'static) -> Result<()> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(Error::internal("a write to disk panicked").with_source(error)))
 }

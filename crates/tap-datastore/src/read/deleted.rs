@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use singer_core::{Error, Result};
+use singer_runtime::blocking::blocking;
 use singer_runtime::tap::Output;
 use singer_runtime::tap::ids::{self, Emitted, Generations, IdSorter};
 use tracing::info;
@@ -242,13 +243,4 @@ async fn alive(reading: &Reading<'_>, ids: &[i64]) -> Result<Vec<i64>> {
     let rows = reading.tap.api.query(name, &zcql).await;
     let rows = rows.map_err(|fault| error_of(fault, &format!("query `{name}`"), SCOPE))?;
     rows.iter().map(|row| rowid(name, row)).collect()
-}
-
-/// Runs what waits for a disk away from the threads that send.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Error::internal("the task that compares ids died").with_source(error))?
 }

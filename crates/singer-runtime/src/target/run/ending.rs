@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use singer_core::{Error, Kind};
 
-use super::super::publish::on_disk;
 use super::{End, Run, Stage, Target, Writer};
+use crate::blocking::blocking;
 use crate::exit::{self, Ended};
 use crate::monitor::Status;
 
@@ -24,7 +24,7 @@ impl<T: Target> Run<T> {
             self.close_writers().await;
         }
         let shared = Arc::clone(&self.shared);
-        if let Err(error) = on_disk(move || shared.rejects().sync()).await {
+        if let Err(error) = blocking(move || shared.rejects().sync()).await {
             self.stop_with(error.into());
         }
         if let Err(error) = self.target.close().await {
