@@ -117,10 +117,11 @@ done
 export ZOHO_CLIENT_SECRET=sandbox-secret ZOHO_REFRESH_TOKEN=sandbox-refresh
 # Changes are read up to half a minute ago, which the demo does not wait for; and files are smaller than 25,000
 # rows, so that there is something to be killed in between.
+chunk=$((rows * 2 / 5 < 25000 ? rows * 2 / 5 : 25000))
 for name in tap-crm target-crm-bulkwrite; do
     sed -e "s|\"client_id\": .*|\"client_id\": \"sandbox-client\",\n  \"accounts_url\": \"$url\",\n  \"api_url\": \"$url\",\n  \"token_cache_path\": \"tokens.json\",|" \
         -e 's|"modules":|"window_lag_seconds": 1,\n  &|' \
-        -e "s|\"operation\":|\"chunk_records\": $((rows * 2 / 5)),\n      &|" "$example/$name.json" > "$folder/$name.json"
+        -e "s|\"operation\":|\"chunk_records\": $chunk,\n      &|" "$example/$name.json" > "$folder/$name.json"
 done
 cp "$example"/{map-records.json,leads.jq,antiphon.toml} "$folder"
 for name in tap-crm map-records target-crm-bulkwrite; do
@@ -166,8 +167,9 @@ kill -KILL -- "$pipe"
 wait "${pipe#-}" 2> /dev/null || true
 pipe=''
 request POST faults '{"clear": true}' > /dev/null
-test ! -s "$folder/state.json" || fail 'a state was stored before the end'
-show "killed after $(written) of three files was written; no state is stored, so the next run begins anew"
+# Of many leads a state names the job that is waited for; the demo shows the harder case, without any.
+rm -f "$folder/state.json"
+show "killed after $(written) of $(((rows + chunk - 1) / chunk)) files; the next run has no state and begins anew"
 
 step 'Full run' 'what the killed run has written is clean by now, and the filter yields nothing for it'
 sync full 0 ''
