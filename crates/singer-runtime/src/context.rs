@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use singer_core::surroundings::{ReadSecret, Surroundings, Wait};
-use singer_core::{Result, Secret, SecretSource};
+use singer_core::{Error, Result, Secret, SecretSource};
 
 use crate::clock::Clock;
 use crate::config;
@@ -89,6 +90,12 @@ impl Context {
         self.changed(|inner| inner.dry_run = dry_run)
     }
 
+    /// The same context for work that is seen to its end, whether a stop is asked for or not.
+    #[must_use]
+    pub fn unstopped(self) -> Self {
+        self.changed(|inner| inner.stop = Stop::default())
+    }
+
     /// The same context with the switches of the command line, by the names of their settings.
     #[must_use]
     pub fn with_switches(self, switches: Vec<String>) -> Self {
@@ -153,6 +160,17 @@ impl Context {
     /// The wish to stop.
     pub fn stop(&self) -> &Stop {
         &self.inner.stop
+    }
+
+    /// Waits.
+    ///
+    /// # Errors
+    /// Of kind `Interrupted` once a stop is asked for.
+    pub async fn pause(&self, duration: Duration) -> Result<()> {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => Ok(()),
+            () = self.stop().wait() => Err(Error::interrupted()),
+        }
     }
 
     /// The user agent for requests: the config's `user_agent`, else the binary and its version.
@@ -236,6 +254,18 @@ mod tests {
         let here = context.variable("CARGO_MANIFEST_DIR").unwrap();
         assert!(here.ends_with("singer-runtime"));
         assert_eq!(context.variable("NO_SUCH_VARIABLE_HERE"), None);
+    }
+
+    #[tokio::test]
+    async fn a_stop_ends_pauses_but_those_of_work_that_is_seen_to_its_end() {
+        let context = Context::for_tests("tap-test");
+        let unstopped = context.clone().unstopped();
+        context.stop().request(crate::stop::Reason::Terminate);
+        let long = Duration::from_secs(3_600);
+        let error = context.pause(long).await.unwrap_err();
+        assert_eq!(error.kind(), singer_core::Kind::Interrupted);
+        assert!(!unstopped.stop().requested());
+        unstopped.pause(Duration::ZERO).await.unwrap();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use singer_core::{Error, Result};
 use singer_net::{Bytes, Request, Url};
 use singer_runtime::context::Context;
 use zoho::crm::{Crm, Spend, VERSION, parse};
-use zoho::{Account, Call, Class, Fault, Repeat};
+use zoho::{Account, Call, Fault, Repeat};
 
 use crate::config::Config;
 use crate::model::{Created, DeletedPage, Envelope, Job, RowsPage};
@@ -231,20 +231,14 @@ impl ReadQuery {
 
 /// The error of a fault, with the scope that would help. What is wrong with a module alone is no error of the run.
 pub(crate) fn error_of(fault: Fault, what: &str, scope: &str) -> Error {
-    let is_of_stream = (fault.code.as_deref()).is_some_and(|code| OF_THE_STREAM.contains(&code));
-    let lacks_scope = fault.class == Class::Denied && !is_of_stream;
-    let error = fault.into_error(&format!("cannot {what}"));
+    let is_of_stream = is_of_stream(&fault);
+    let what = format!("cannot {what}");
     if is_of_stream {
         return Error::rejected("the service does not let this module be read")
-            .with_source(error)
+            .with_source(fault.into_error(&what))
             .with_hint("deselect the stream, or permit it to the token's user in the CRM");
     }
-    if lacks_scope {
-        return error.with_hint(format!(
-            "the refresh token needs the scope `{scope}`; scopes are chosen when the code is generated, so make a new one"
-        ));
-    }
-    error
+    fault.into_error_of_scope(&what, scope)
 }
 
 /// Whether a fault is about a module or the user's rights on it.

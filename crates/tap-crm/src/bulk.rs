@@ -200,7 +200,7 @@ impl Bulk {
                         request.note.clear();
                         return Err(failure.into());
                     }
-                    self.rest().await?;
+                    self.context.pause(self.pause).await?;
                     failure
                 }
                 // A job of an earlier run that hangs is no reason to give up.
@@ -345,23 +345,16 @@ impl Bulk {
             Some(_) => (Duration::from_secs(20), Duration::from_secs(120)),
             None => (Duration::from_millis(250), Duration::from_secs(60)),
         };
-        Waiting {
-            // The job of an earlier run has most likely ended.
-            first: if is_known { Duration::ZERO } else { first },
+        let waiting = Waiting {
+            first,
             most,
-            deadline: if is_known {
-                self.timeout / 2
-            } else {
-                self.timeout
-            },
+            deadline: self.timeout,
             bell,
-        }
-    }
-
-    async fn rest(&self) -> Result<()> {
-        tokio::select! {
-            () = tokio::time::sleep(self.pause) => Ok(()),
-            () = self.context.stop().wait() => Err(Error::interrupted()),
+        };
+        if is_known {
+            waiting.of_an_earlier_run()
+        } else {
+            waiting
         }
     }
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use singer_core::value::time::{Fraction, parse_timestamp, write_timestamp};
+use singer_core::value::time::parse_timestamp;
 use singer_core::value::write_string;
-use zoho::cell::{write_boolean, write_day, write_integer, write_number};
+use zoho::cell::{write_boolean, write_day, write_instant, write_integer, write_number};
 
 pub(crate) use zoho::cell::{Misfit, text_of};
 
@@ -77,7 +77,7 @@ impl Choices {
             Kind::Number => write_number(out, text.strip_suffix('%').unwrap_or(text))?,
             Kind::Boolean => write_boolean(out, text)?,
             Kind::Date => write_day(out, text)?,
-            Kind::DateTime => write_instant(out, text)?,
+            Kind::DateTime => write_instant(out, parse_timestamp(text).ok_or(Misfit)?)?,
         }
         Ok(())
     }
@@ -147,18 +147,6 @@ fn word<'a>(value: &'a Value, first: &str) -> Cow<'a, str> {
         Value::Null => Cow::Borrowed(""),
         other => Cow::Owned(other.to_string()),
     }
-}
-
-fn write_instant(out: &mut Vec<u8>, text: &str) -> Result<(), Misfit> {
-    let instant = parse_timestamp(text).ok_or(Misfit)?;
-    let start = out.len();
-    out.push(b'"');
-    if !write_timestamp(out, instant, Fraction::AsNeeded) {
-        out.truncate(start);
-        return Err(Misfit);
-    }
-    out.push(b'"');
-    Ok(())
 }
 
 #[cfg(test)]

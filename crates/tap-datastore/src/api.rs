@@ -245,14 +245,7 @@ impl ReadJob<'_> {
 
 /// The error of a fault, with the scope that would help.
 pub(crate) fn error_of(fault: Fault, what: &str, scope: &str) -> Error {
-    let lacks_scope = fault.class == Class::Denied;
-    let error = fault.into_error(&format!("cannot {what}"));
-    if lacks_scope {
-        return error.with_hint(format!(
-            "the refresh token needs the scope `{scope}`; scopes are chosen when the code is generated, so make a new one"
-        ));
-    }
-    error
+    fault.into_error_of_scope(&format!("cannot {what}"), scope)
 }
 
 fn named<T>(result: Result<T, Fault>, what: &str, scope: &str) -> Result<T> {

@@ -286,16 +286,16 @@ impl Bulk {
             Some(_) => (Duration::from_secs(10), Duration::from_secs(60)),
             None => (Duration::from_millis(250), Duration::from_secs(10)),
         };
-        Waiting {
-            // The job of an earlier run has most likely ended.
-            first: if is_known { Duration::ZERO } else { first },
+        let waiting = Waiting {
+            first,
             most,
-            deadline: if is_known {
-                self.timeout / 2
-            } else {
-                self.timeout
-            },
+            deadline: self.timeout,
             bell,
+        };
+        if is_known {
+            waiting.of_an_earlier_run()
+        } else {
+            waiting
         }
     }
 

@@ -1,9 +1,8 @@
 //! Cells of files and values of JSON rows, as JSON values: no float, and no allocation for a cell.
 
 use serde_json::value::RawValue;
-use singer_core::value::time::{Fraction, write_timestamp};
 use singer_core::value::write_string;
-use zoho::cell::{write_boolean, write_day, write_integer, write_number};
+use zoho::cell::{write_boolean, write_day, write_instant, write_integer, write_number};
 
 pub(crate) use zoho::cell::{Misfit, text_of};
 
@@ -83,17 +82,7 @@ impl Values {
             Kind::Number => write_number(out, text),
             Kind::Boolean => write_boolean(out, text),
             Kind::Date => write_day(out, text),
-            Kind::DateTime => {
-                let instant = self.zone.instant(text).ok_or(Misfit)?;
-                let start = out.len();
-                out.push(b'"');
-                if !write_timestamp(out, instant, Fraction::AsNeeded) {
-                    out.truncate(start);
-                    return Err(Misfit);
-                }
-                out.push(b'"');
-                Ok(())
-            }
+            Kind::DateTime => write_instant(out, self.zone.instant(text).ok_or(Misfit)?),
         }
     }
 

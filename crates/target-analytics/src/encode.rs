@@ -12,21 +12,18 @@ use serde::de::IgnoredAny;
 use singer_core::scan::ValueKind;
 use singer_core::value::write_integer;
 use singer_runtime::target::Record;
+use zoho::encode::text::unquoted;
+use zoho::encode::{Given, Unfit, number};
 
 use crate::config::{Milliseconds, Supplementary};
 use crate::model::DataType;
 
-pub(crate) use unfit::{RowError, Unfit};
+pub(crate) use zoho::encode::RowError;
 
-mod number;
 mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
-mod unfit;
-
-/// A property's value: its kind and its JSON.
-pub(crate) type Given<'a> = (ValueKind, &'a [u8]);
 
 /// How a column's cells are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +96,16 @@ impl Cell {
             Source::Property(property) if self.is_mark => mark(record, property),
             Source::Property(property) => record.field(property),
             Source::Version | Source::Nothing => None,
+        }
+    }
+
+    /// The error of a row whose value for this column does not fit.
+    #[cold]
+    pub(crate) fn refuse(&self, unfit: Unfit) -> RowError {
+        let (code, reason) = unfit.told(&self.kind.to_string());
+        RowError {
+            reason: format!("column `{}`: {reason}", self.column),
+            code,
         }
     }
 
@@ -191,7 +198,7 @@ pub(crate) fn line(
             }
             Err(unfit) => {
                 out.truncate(start);
-                return Err(unfit.at(cell));
+                return Err(cell.refuse(unfit));
             }
         }
     }
@@ -208,13 +215,22 @@ fn write(cell: &Cell, given: Given<'_>, options: Options, out: &mut Vec<u8>) -> 
     match cell.form {
         Form::Text => text::write(given, options.supplementary, out),
         Form::Integer => number::integer(given, out),
-        Form::Positive => number::positive(given, out),
+        Form::Positive => positive(given, out),
         Form::Decimal => number::decimal(given, out),
         Form::Boolean => number::boolean(given, out),
         Form::DateTime => temporal::date_time(given, options.milliseconds, out),
         Form::Date => temporal::date(given, out),
         Form::Time => temporal::time(given, out),
     }
+}
+
+fn positive(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    let number = number::whole(given)?;
+    if number < 0 {
+        return Err(Unfit::Range);
+    }
+    write_integer(out, number);
+    Ok(())
 }
 
 /// The value of a record for a call about one row, where every value is a text. `None` is a null, or a
@@ -234,7 +250,7 @@ pub(crate) fn value(
     let given = cell.given(record).filter(|it| it.0 != ValueKind::Null);
     let Some(given) = given else {
         return if cell.is_key {
-            Err(Unfit::Key.at(cell))
+            Err(cell.refuse(Unfit::Key))
         } else {
             Ok(None)
         };
@@ -246,15 +262,15 @@ pub(crate) fn value(
             *emptied += 1;
             return Ok(None);
         }
-        Err(unfit) => return Err(unfit.at(cell)),
+        Err(unfit) => return Err(cell.refuse(unfit)),
     }
     let text = if cell.form == Form::Text {
-        text::unquoted(&out)
+        unquoted(&out).into_owned()
     } else {
         String::from_utf8_lossy(&out).into_owned()
     };
     if cell.is_key && text.is_empty() {
-        return Err(Unfit::Key.at(cell));
+        return Err(cell.refuse(Unfit::Key));
     }
     Ok(Some(text))
 }
@@ -268,7 +284,7 @@ pub(crate) fn literal(
     cell: &Cell,
     options: Options,
 ) -> Result<String, RowError> {
-    let text = value(record, cell, options, &mut 0)?.ok_or_else(|| Unfit::Key.at(cell))?;
+    let text = value(record, cell, options, &mut 0)?.ok_or_else(|| cell.refuse(Unfit::Key))?;
     Ok(match cell.form {
         Form::Integer | Form::Positive | Form::Decimal => text,
         _ => format!("'{}'", text.replace('\'', "''")),

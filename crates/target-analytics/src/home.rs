@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use singer_core::surroundings::{ReadSecret, Surroundings, Wait};
-use singer_core::{Error, Result, SecretSource};
+use singer_core::{Error, Result};
 use singer_net::Answer;
 use singer_runtime::context::Context;
 use tokio::sync::{Notify, OnceCell};
@@ -167,8 +165,8 @@ impl Home {
             deadline: Duration::from_secs_f64(self.config.job_timeout_seconds),
             bell: self.callback_url().map(|_| Arc::clone(&self.bell)),
         };
-        let patient = Patient(self.context.clone());
-        let ended = bulk::wait(&what, &waiting, &patient, || async {
+        let unstopped = self.context.clone().unstopped();
+        let ended = bulk::wait(&what, &waiting, &unstopped, || async {
             match self.api.job(&table.workspace, job).await {
                 Ok(Job::Running(word)) => Ok(Progress::Running(word)),
                 Ok(job) => Ok(Progress::Done(job)),
@@ -185,44 +183,6 @@ impl Home {
     /// How long what others hold is waited out.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs_f64(self.config.patience_seconds)
-    }
-
-    /// Waits, unless a stop is asked for.
-    pub(crate) async fn pause(&self, duration: Duration) -> Result<()> {
-        tokio::select! {
-            () = tokio::time::sleep(duration) => Ok(()),
-            () = self.context.stop().wait() => Err(Error::interrupted()),
-        }
-    }
-}
-
-/// A process that nobody stops.
-#[derive(Debug)]
-struct Patient(Context);
-
-impl Surroundings for Patient {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.now()
-    }
-
-    fn secret<'a>(&'a self, source: &'a SecretSource) -> ReadSecret<'a> {
-        Surroundings::secret(&self.0, source)
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        self.0.variable(name)
-    }
-
-    fn user_agent(&self) -> &str {
-        self.0.user_agent()
-    }
-
-    fn stop_requested(&self) -> bool {
-        false
-    }
-
-    fn stopped(&self) -> Wait<'_> {
-        Box::pin(std::future::pending())
     }
 }
 

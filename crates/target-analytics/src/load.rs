@@ -390,6 +390,7 @@ impl Load<'_> {
             }
             tracing::warn!(stream = self.shape().stream, job = sent.job, error = %fault, "the import failed; it is tried again");
             self.home
+                .context
                 .pause(Duration::from_secs(1 << broken.min(LONGEST_PAUSE)))
                 .await?;
         }
@@ -426,7 +427,7 @@ impl Load<'_> {
     async fn look(&self, file: &File, before: Before, error: Error) -> Result<Imported> {
         let rows = file.rows.len() as u64;
         for wait in LOOKS {
-            self.home.pause(Duration::from_secs(wait)).await?;
+            self.home.context.pause(Duration::from_secs(wait)).await?;
             let last = match self.home.api.last_import(self.table).await {
                 Ok(last) => last,
                 Err(fault) if fault.class == Class::Missing => None,

@@ -227,7 +227,7 @@ async fn commit(home: &Home, shape: &Shape, table: &Table, spool: &mut Spool) ->
                     "the job that replaces the rows broke off and is begun anew; the old one is not closed and may hold a slot for a while"
                 );
                 let wait = Duration::from_secs(1 << jobs);
-                home.pause(wait).await?;
+                home.context.pause(wait).await?;
             }
         }
     }

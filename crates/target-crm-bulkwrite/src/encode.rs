@@ -10,21 +10,19 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use singer_core::scan::ValueKind;
 use singer_runtime::target::Record;
+use zoho::encode::{self, Given, number};
 
 pub(crate) use temporal::{DATE_PATTERN, DATE_TIME_PATTERN};
-pub(crate) use text::unquoted;
-pub(crate) use unfit::{RowError, Unfit};
+pub(crate) use unfit::Unfit;
+pub(crate) use zoho::encode::RowError;
+pub(crate) use zoho::encode::text::unquoted;
 
 mod lookup;
-mod number;
 mod temporal;
 #[cfg(test)]
 mod tests;
 mod text;
 mod unfit;
-
-/// A property's value: its kind and its JSON.
-pub(crate) type Given<'a> = (ValueKind, &'a [u8]);
 
 /// How a field's cells are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +149,7 @@ pub(crate) fn value(record: &Record<'_>, cell: &Cell, out: &mut Vec<u8>) -> Resu
         None => {}
     }
     if cell.is_key && matches!(out.get(begin..), Some(b"" | b"\"\"")) {
-        return Err(Unfit::Key);
+        return Err(encode::Unfit::Key.into());
     }
     Ok(())
 }
@@ -162,12 +160,15 @@ fn write(cell: &Cell, given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> 
     match &cell.form {
         Form::Text => text::write(given, out)?,
         Form::List => return text::write_list(given, cell.listed.as_deref(), out),
-        Form::Integer => return number::integer(given, out),
-        Form::Decimal => return number::decimal(given, out),
-        Form::Boolean => return number::boolean(given, out),
-        Form::Date => return temporal::date(given, out),
-        Form::DateTime(zone) => return temporal::date_time(given, *zone, out),
+        Form::Integer => number::integer(given, out)?,
+        Form::Decimal => number::decimal(given, out)?,
+        Form::Boolean => number::boolean(given, out)?,
+        Form::Date => temporal::date(given, out)?,
+        Form::DateTime(zone) => temporal::date_time(given, *zone, out)?,
         Form::Lookup(find_by) => return lookup::write(given, find_by, out),
+    }
+    if cell.form != Form::Text {
+        return Ok(());
     }
     let written = out.get(begin..).unwrap_or_default();
     if let Some(most) = cell.max_length
@@ -176,7 +177,7 @@ fn write(cell: &Cell, given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> 
         return Err(Unfit::Length(length));
     }
     if let Some(listed) = &cell.listed {
-        let value = text::unquoted(written);
+        let value = unquoted(written);
         if !value.is_empty() && !listed.contains(&*value) {
             return Err(Unfit::Picklist);
         }

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use singer_core::surroundings::{ReadSecret, Surroundings, Wait};
-use singer_core::{Error, Result, SecretSource};
+use singer_core::{Error, Result};
 use singer_runtime::context::Context;
 use tokio::sync::{Notify, OnceCell};
 use tokio::time::Instant;
@@ -175,9 +173,9 @@ impl Home {
             deadline: Duration::from_secs_f64(self.config.job_timeout_seconds),
             bell: self.callback_url().map(|_| Arc::clone(&self.bell)),
         };
-        let patient = Patient(self.context.clone());
+        let unstopped = self.context.clone().unstopped();
         let what = format!("the job `{job}`");
-        let ended = bulk::wait(&what, &waiting, &patient, || async {
+        let ended = bulk::wait(&what, &waiting, &unstopped, || async {
             match self.api.job(job).await {
                 Ok(Job {
                     state: JobState::Running(word),
@@ -223,45 +221,7 @@ impl Home {
             );
         }
     }
-
-    /// Waits, unless a stop is asked for.
-    pub(crate) async fn pause(&self, duration: Duration) -> Result<()> {
-        tokio::select! {
-            () = tokio::time::sleep(duration) => Ok(()),
-            () = self.context.stop().wait() => Err(Error::interrupted()),
-        }
-    }
 }
 
 /// Rows from which on a job costs less than single calls.
 const CHEAP_ROWS: u64 = 5_000;
-
-/// A process that nobody stops.
-#[derive(Debug)]
-struct Patient(Context);
-
-impl Surroundings for Patient {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.now()
-    }
-
-    fn secret<'a>(&'a self, source: &'a SecretSource) -> ReadSecret<'a> {
-        Surroundings::secret(&self.0, source)
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        self.0.variable(name)
-    }
-
-    fn user_agent(&self) -> &str {
-        self.0.user_agent()
-    }
-
-    fn stop_requested(&self) -> bool {
-        false
-    }
-
-    fn stopped(&self) -> Wait<'_> {
-        Box::pin(std::future::pending())
-    }
-}

@@ -114,7 +114,10 @@ impl Jobs<'_> {
                         return Err(error);
                     }
                     tracing::warn!(stream = self.shape.stream, error = %error, "the job failed; it is made again");
-                    self.home.pause(Duration::from_secs(1 << vain)).await?;
+                    self.home
+                        .context
+                        .pause(Duration::from_secs(1 << vain))
+                        .await?;
                     waiting.splice(0..0, chunk.rows);
                 }
             }
@@ -334,7 +337,7 @@ impl Jobs<'_> {
         let rows = &chunk.rows;
         if look::key(self.shape).is_some() {
             for wait in LOOKS {
-                self.home.pause(Duration::from_secs(wait)).await?;
+                self.home.context.pause(Duration::from_secs(wait)).await?;
                 let looked = look::look(&self.home.api, self.shape, self.batch, rows, begun).await;
                 let Ok(found) = looked else {
                     break;

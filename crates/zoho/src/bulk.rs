@@ -32,6 +32,18 @@ pub struct Waiting {
     pub bell: Option<Arc<Notify>>,
 }
 
+impl Waiting {
+    /// For a job that an earlier run made: most likely it has ended, and if not, it has had its time.
+    #[must_use]
+    pub fn of_an_earlier_run(self) -> Self {
+        Self {
+            first: Duration::ZERO,
+            deadline: self.deadline / 2,
+            ..self
+        }
+    }
+}
+
 /// What a job's state means.
 #[derive(Debug)]
 pub enum Progress<T> {

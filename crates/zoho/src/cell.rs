@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 use singer_core::scan::unescape_lossy;
-use singer_core::value::time::{parse_date, write_date};
+use singer_core::value::time::{Fraction, parse_date, write_date, write_timestamp};
 use singer_core::value::{is_integer, is_number};
 
 /// A value that its column cannot hold.
@@ -34,6 +34,21 @@ pub fn write_integer(out: &mut Vec<u8>, text: &str) -> Result<(), Misfit> {
     }
     out.extend_from_slice(sign);
     out.extend_from_slice(without_zeros(digits).as_bytes());
+    Ok(())
+}
+
+/// Appends a time stamp, given in microseconds since 1970.
+///
+/// # Errors
+/// For years beyond four digits.
+pub fn write_instant(out: &mut Vec<u8>, micros: i64) -> Result<(), Misfit> {
+    let start = out.len();
+    out.push(b'"');
+    if !write_timestamp(out, micros, Fraction::AsNeeded) {
+        out.truncate(start);
+        return Err(Misfit);
+    }
+    out.push(b'"');
     Ok(())
 }
 

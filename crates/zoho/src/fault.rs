@@ -94,6 +94,18 @@ impl Fault {
         self.source.as_ref().is_some_and(client::was_never_sent)
     }
 
+    /// The same as [`Fault::into_error`], with the scope that a token needs which may not do this.
+    pub fn into_error_of_scope(self, what: &str, scope: &str) -> Error {
+        let is_denied = self.class == Class::Denied;
+        let error = self.into_error(what);
+        if is_denied {
+            return error.with_hint(format!(
+                "the refresh token needs the scope `{scope}`; scopes are chosen when the code is generated, so make a new one"
+            ));
+        }
+        error
+    }
+
     /// The error of having tried to do this ("cannot submit the import of `Trips`").
     pub fn into_error(self, what: &str) -> Error {
         let kind = self.kind();

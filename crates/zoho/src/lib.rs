@@ -18,6 +18,7 @@ pub mod cell;
 pub mod config;
 pub mod crm;
 pub mod data_center;
+pub mod encode;
 pub mod fault;
 pub mod multipart;
 pub mod receiver;

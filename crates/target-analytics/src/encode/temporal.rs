@@ -1,12 +1,9 @@
 //! Dates and times, all of them in UTC and without a zone: with one Analytics would convert them.
 
-use std::borrow::Cow;
-
-use singer_core::scan::ValueKind;
 use singer_core::value::time::{self, DAY, Fraction};
+use zoho::encode::text::string;
+use zoho::encode::{Given, Unfit, day};
 
-use super::text::plain;
-use super::{Given, Unfit};
 use crate::config::Milliseconds;
 
 /// Microseconds of a second.
@@ -41,14 +38,7 @@ pub(super) fn date_time(
 
 /// Appends `yyyy-MM-dd`; a time stamp is a day if it is midnight in UTC.
 pub(super) fn date(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let micros = instant(&string(given)?)?;
-    if micros.rem_euclid(DAY) != 0 {
-        return Err(Unfit::Format);
-    }
-    if !time::write_date(out, micros.div_euclid(DAY)) {
-        return Err(Unfit::Range);
-    }
-    Ok(())
+    day(instant(&string(given)?)?, out)
 }
 
 /// Appends `HH:mm:ss`; an offset may only be that of UTC.
@@ -89,11 +79,4 @@ fn in_utc(text: &str) -> Option<(&[u8], &[u8])> {
     let is_whole = time.get(..2)? < b"24".as_slice() && time.get(6..)? < b"60".as_slice();
     let has_offset = rest.iter().any(|byte| matches!(byte, b'+' | b'-'));
     (is_whole && !has_offset).then_some((date, time))
-}
-
-fn string((kind, json): Given<'_>) -> Result<Cow<'_, str>, Unfit> {
-    match kind {
-        ValueKind::String => plain(json),
-        other => Err(Unfit::Kind(other)),
-    }
 }

@@ -1,14 +1,10 @@
 //! Dates, and times as the organisation's clocks show them: the service takes no offset.
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, Offset as _, TimeZone as _};
 use chrono_tz::Tz;
-use singer_core::scan::ValueKind;
 use singer_core::value::time::{self, DAY, Fraction};
-
-use super::text::plain;
-use super::{Given, Unfit};
+use zoho::encode::text::string;
+use zoho::encode::{Given, Unfit, day};
 
 /// Microseconds of a second.
 const SECOND: i64 = 1_000_000;
@@ -36,24 +32,10 @@ pub(super) fn date_time(given: Given<'_>, zone: Tz, out: &mut Vec<u8>) -> Result
 
 /// Appends a day; a time stamp is one if it is midnight in UTC.
 pub(super) fn date(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let micros = instant(given)?;
-    if micros.rem_euclid(DAY) != 0 {
-        return Err(Unfit::Format);
-    }
-    if !time::write_date(out, micros.div_euclid(DAY)) {
-        return Err(Unfit::Range);
-    }
-    Ok(())
+    day(instant(given)?, out)
 }
 
 /// Microseconds since 1970.
 fn instant(given: Given<'_>) -> Result<i64, Unfit> {
     time::parse_timestamp(&string(given)?).ok_or(Unfit::Format)
-}
-
-fn string((kind, json): Given<'_>) -> Result<Cow<'_, str>, Unfit> {
-    match kind {
-        ValueKind::String => plain(json),
-        other => Err(Unfit::Kind(other)),
-    }
 }

@@ -13,7 +13,11 @@ const MOST_DIGITS: i64 = 64;
 /// Digits that always fit into 64 bits.
 const SAFE_DIGITS: usize = 18;
 
-pub(super) fn boolean((kind, json): Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+/// `true` or `false`: of a boolean, or of a string that spells one in any case.
+///
+/// # Errors
+/// For anything else.
+pub fn boolean((kind, json): Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
     match kind {
         ValueKind::Boolean => out.extend_from_slice(json),
         ValueKind::String => {
@@ -31,7 +35,11 @@ pub(super) fn boolean((kind, json): Given<'_>, out: &mut Vec<u8>) -> Result<(), 
 
 /// A whole number in 64 bits: of an integer, of a number without a fraction, or of a string that spells
 /// one as JSON would.
-pub(super) fn integer(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+///
+/// # Errors
+/// For anything else.
+#[inline]
+pub fn integer(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let (kind, json) = given;
     // The usual case is copied: short digits without a sign of zero.
     if kind == ValueKind::Integer && json.len() <= SAFE_DIGITS && json.first() != Some(&b'-') {
@@ -42,16 +50,11 @@ pub(super) fn integer(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> 
     Ok(())
 }
 
-pub(super) fn positive(given: Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
-    let number = whole(given)?;
-    if number < 0 {
-        return Err(Unfit::Range);
-    }
-    write_integer(out, number);
-    Ok(())
-}
-
-fn whole((kind, json): Given<'_>) -> Result<i64, Unfit> {
+/// The number that [`integer`] writes.
+///
+/// # Errors
+/// For anything else.
+pub fn whole((kind, json): Given<'_>) -> Result<i64, Unfit> {
     match kind {
         ValueKind::Integer => parse(json),
         ValueKind::Number => spelled_out(json),
@@ -88,7 +91,11 @@ fn parse(text: &[u8]) -> Result<i64, Unfit> {
 }
 
 /// A decimal of a number, or of a string that spells one.
-pub(super) fn decimal((kind, json): Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
+///
+/// # Errors
+/// For anything else, and for numbers whose exponent would take too many digits.
+#[inline]
+pub fn decimal((kind, json): Given<'_>, out: &mut Vec<u8>) -> Result<(), Unfit> {
     let text = match kind {
         ValueKind::Integer | ValueKind::Number => json,
         ValueKind::String => {
