@@ -244,7 +244,7 @@ fn the_demo_runs_and_leaves_nothing_running() {
     let programs = ["tap-crm", "map-records", "target-crm-bulkwrite", "antiphon"];
     let parts = [
         "would read",
-        "killed after 1 of three files",
+        "killed after 1 of 3 files",
         "0 malformed phone numbers, 0 malformed addresses",
         " leads read, 0 written",
         "exit code 3",

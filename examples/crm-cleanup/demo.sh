@@ -11,44 +11,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 example=examples/crm-cleanup
 folder=${DEMO_DIR:-target/demo-crm}
 rows=${DEMO_ROWS:-25000}
-# Of all profiles the quickest to build; it reads and writes some thousands of records a second.
-profile=dev built=debug
 programs=(tap-crm map-records target-crm-bulkwrite antiphon antiphon-sandbox)
+# shellcheck source=examples/demo-kit.sh
+. examples/demo-kit.sh
 
-bold='' dim='' off=''
-if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
-show() { printf '  %s\n' "$@"; }
-indent() { sed 's/^/    /'; }
-fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
-
-sandbox='' pipe=''
-stop() {
-    local process
-    for process in $pipe $sandbox; do
-        # The pipe is a group of its own.
-        if kill -- "$process" 2> /dev/null; then wait "${process#-}" 2> /dev/null || true; fi
-    done
-    sandbox='' pipe=''
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# A control request to the sandbox: no curl needed.
-request() { # METHOD PATH [JSON]
-    # The length counts bytes.
-    local address=${url#http://} body=${3:-} LC_ALL=C
-    exec 3<> "/dev/tcp/${address%:*}/${address##*:}"
-    printf '%s %s HTTP/1.0\r\nhost: sandbox\r\ncontent-type: application/json\r\ncontent-length: %s\r\n\r\n%s' \
-        "$1" "/_sandbox/$2" "${#body}" "$body" >&3
-    tr -d '\r' <&3 | sed '1,/^$/d'
-    exec 3>&-
-}
 # A number of a program's summary.
 summed() { sed -n "s|.*summary stream=.* $2=\([0-9]*\) .*|\1|p" "$1" | awk '{ sum += $1 } END { print sum + 0 }'; }
 # The leads of the stand-in, one a line.
-leads() { { request GET dump/crm/Leads && echo; } | sed 's/},{"Salutation":/}\n{"Salutation":/g'; }
+leads() { { request GET /_sandbox/dump/crm/Leads && echo; } | sed 's/},{"Salutation":/}\n{"Salutation":/g'; }
 field() { sed -n "s/.*[,{]\"$1\":\"\{0,1\}\([^\",}]*\).*/\1/p"; }
 # Some leads, and how many are not as they should be; tests do not count.
 look() {
@@ -69,9 +39,9 @@ look() {
     show "$all leads, $((all - real)) of them tests; of the others $bad_numbers malformed phone numbers, $bad_mails malformed addresses, $scores have a score"
 }
 is_clean() { test "$bad_numbers $bad_mails $scores" = "0 0 $(wc -l < "$folder/real")" || fail 'that is not clean'; }
-credits() { request GET crm | sed -n 's/.*"used_ever":\([0-9]*\).*/\1/p'; }
+credits() { request GET /_sandbox/crm | sed -n 's/.*"used_ever":\([0-9]*\).*/\1/p'; }
 # Bulk writes that are over.
-written() { request GET crm | grep -o '"operation":"update"[^}]*"state":"COMPLETED"' | wc -l; }
+written() { request GET /_sandbox/crm | grep -o '"operation":"update"[^}]*"state":"COMPLETED"' | wc -l; }
 
 # Runs the pipe as a person would; the logs of all three go to files.
 tap='tap-crm --config tap-crm.json --catalog catalog.json'
@@ -92,28 +62,9 @@ sync() { # NAME EXIT_CODE TAP_FLAGS
     show "$read leads read, $sent written, in $((SECONDS - began)) s and $(($(credits) - before)) credits"
 }
 
-step Build "${programs[*]}"
-if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" "${programs[@]/#/--bin=}"
-    DEMO_BINARIES=target/$built
-fi
-binaries=$(cd "$DEMO_BINARIES" && pwd)
-PATH=$binaries:$PATH
-show "$(tap-crm --version), $(map-records --version), $(target-crm-bulkwrite --version), in $DEMO_BINARIES"
-
-began_demo=$SECONDS
+build
 step Sandbox "a stand-in of Zoho CRM, with $rows leads as people type them"
-rm -rf "$folder"
-mkdir -p "$folder"
-antiphon-sandbox serve --listen 127.0.0.1:0 --crm-sample leads --crm-rows "$rows" > "$folder/sandbox.log" &
-sandbox=$!
-echo "$sandbox" > "$folder/sandbox.pid"
-url=''
-while test -z "$url"; do
-    kill -0 "$sandbox" 2> /dev/null || fail 'the sandbox did not start'
-    sleep 0.1
-    url=$(sed -n 's/^antiphon-sandbox listening on //p' "$folder/sandbox.log")
-done
+serve --crm-sample leads --crm-rows "$rows"
 export ZOHO_CLIENT_SECRET=sandbox-secret ZOHO_REFRESH_TOKEN=sandbox-refresh
 # Changes are read up to half a minute ago, which the demo does not wait for; and files are smaller than 25,000
 # rows, so that there is something to be killed in between.
@@ -151,7 +102,7 @@ step Before
 look
 
 step 'kill -9' 'of all three in the midst of the first run; the stand-in is slow with the second file'
-request POST faults '{"add": ["job-hang:path=crm/write/,after=1"]}' > /dev/null
+request POST /_sandbox/faults '{"add": ["job-hang:path=crm/write/,after=1"]}' > /dev/null
 show "\$ $tap |" "    $map |" "    $target"
 set -m
 (pipe killed '') 2> /dev/null &
@@ -166,7 +117,7 @@ done
 kill -KILL -- "$pipe"
 wait "${pipe#-}" 2> /dev/null || true
 pipe=''
-request POST faults '{"clear": true}' > /dev/null
+request POST /_sandbox/faults '{"clear": true}' > /dev/null
 # Of many leads a state names the job that is waited for; the demo shows the harder case, without any.
 rm -f "$folder/state.json"
 show "killed after $(written) of $(((rows + chunk - 1) / chunk)) files; the next run has no state and begins anew"
@@ -182,19 +133,19 @@ sync next 0 '--state state.json'
 test "$sent" = 0 || fail "$sent leads were written that were clean"
 
 step 'The night after' "people have changed $((rows / 100)) leads and typed in $((rows / 200)) new ones"
-request POST crm/Leads/change "{\"rows\": $((rows / 100))}" > /dev/null
-request POST crm/Leads/add "{\"rows\": $((rows / 200))}" > /dev/null
+request POST /_sandbox/crm/Leads/change "{\"rows\": $((rows / 100))}" > /dev/null
+request POST /_sandbox/crm/Leads/add "{\"rows\": $((rows / 200))}" > /dev/null
 sleep 2
 sync after 0 '--state state.json'
 
 step 'Refused' 'one lead has no address in its address, and the CRM cannot process others for a while'
 bad=$(field id < "$folder/real" | sed -n 7p)
-request POST crm/Leads/records "[{\"id\": \"$bad\", \"Email\": \"ask Ann\"}]" > /dev/null
-request POST crm/Leads/add '{"rows": 60}' > /dev/null
-request POST faults '{"add": ["partial:path=/bulk/v8/write,every-record=20"]}' > /dev/null
+request POST /_sandbox/crm/Leads/records "[{\"id\": \"$bad\", \"Email\": \"ask Ann\"}]" > /dev/null
+request POST /_sandbox/crm/Leads/add '{"rows": 60}' > /dev/null
+request POST /_sandbox/faults '{"add": ["partial:path=/bulk/v8/write,every-record=20"]}' > /dev/null
 sleep 2
 sync refused 3 '--state state.json'
-request POST faults '{"clear": true}' > /dev/null
+request POST /_sandbox/faults '{"clear": true}' > /dev/null
 show "exit code 3: $(wc -l < "$folder/target-crm-bulkwrite.rejects.jsonl") leads were refused, and stand in target-crm-bulkwrite.rejects.jsonl; without their records:"
 sed 's/"record":{[^}]*}/"record":{…}/; s/,"line".*/, …}/' "$folder/target-crm-bulkwrite.rejects.jsonl" | tail -n 3 | indent
 
@@ -210,7 +161,7 @@ show '$ mv target-crm-bulkwrite.rejects.jsonl failed.jsonl' '$ grep CANNOT_PROCE
 show "$(wc -l < "$folder/again.jsonl") leads written"
 
 step 'Left alone' 'the wrong address is mended in the CRM, so that the lead has changed; antiphon keeps state, history and logs'
-request POST crm/Leads/records "[{\"id\": \"$bad\", \"Email\": \"Ann@Example.ORG\"}]" > /dev/null
+request POST /_sandbox/crm/Leads/records "[{\"id\": \"$bad\", \"Email\": \"Ann@Example.ORG\"}]" > /dev/null
 sleep 2
 show '$ antiphon state crm-cleanup import state.json' '$ antiphon run crm-cleanup' '$ antiphon history'
 (
@@ -223,14 +174,5 @@ show '$ antiphon state crm-cleanup import state.json' '$ antiphon run crm-cleanu
 step After
 look
 is_clean
-show "of the day's 75000 credits $(credits) were spent, by the stand-in's count" \
-    '' "Look at $folder: configs, filter, catalog, states, rejects, and the logs of all three."
-if test -n "${DEMO_KEEP:-}"; then
-    show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH" \
-        "    export ZOHO_CLIENT_SECRET=$ZOHO_CLIENT_SECRET ZOHO_REFRESH_TOKEN=$ZOHO_REFRESH_TOKEN"
-    trap 'exit 0' INT TERM
-    wait "$sandbox" || true
-else
-    show "Took $((SECONDS - began_demo)) s. All that was started is being stopped. DEMO_KEEP=1 make demo-crm leaves it up, with its page."
-fi
+show "of the day's 75000 credits $(credits) were spent, by the stand-in's count"
+finish demo-crm 'configs, filter, catalog, states, rejects, and the logs of all three' 'ZOHO_CLIENT_SECRET ZOHO_REFRESH_TOKEN'

@@ -11,46 +11,20 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 example=examples/datastore-to-analytics
 folder=${DEMO_DIR:-target/demo-analytics}
 rows=${DEMO_ROWS:-20000}
-# Of all profiles the quickest to build; it reads and writes some thousands of rows a second.
-profile=dev built=debug
 programs=(tap-datastore target-analytics antiphon antiphon-sandbox)
+# shellcheck source=examples/demo-kit.sh
+. examples/demo-kit.sh
 
-bold='' dim='' off=''
-if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
-show() { printf '  %s\n' "$@"; }
-indent() { sed 's/^/  /'; }
-fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
-
-sandbox='' listener=''
-stop() {
+listener=''
+before_stop() {
     local process
-    for process in "$(cat "$folder/listener.pid" 2> /dev/null || true)" $listener $sandbox; do
+    for process in "$(cat "$folder/listener.pid" 2> /dev/null || true)" $listener; do
         if test -n "$process" && kill "$process" 2> /dev/null; then wait "$process" 2> /dev/null || true; fi
     done
     rm -f "$folder/listener.pid"
-    sandbox='' listener=''
+    listener=''
 }
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
 
-# A control request to the sandbox: no curl needed.
-request() { # METHOD PATH [JSON]
-    # The length counts bytes.
-    local address=${url#http://} body=${3:-} LC_ALL=C
-    exec 3<> "/dev/tcp/${address%:*}/${address##*:}"
-    printf '%s %s HTTP/1.0\r\nhost: sandbox\r\ncontent-type: application/json\r\ncontent-length: %s\r\n\r\n%s' \
-        "$1" "$2" "${#body}" "$body" >&3
-    tr -d '\r' <&3 | sed '1,/^$/d'
-    exec 3>&-
-}
-# The number that stands behind a name in one line of JSON.
-number() { sed -n "s|.*\"$1\":\"\{0,1\}\([0-9][0-9]*\).*|\1|p"; }
-# A stream's records, summed over the metric lines of a tap.
-records() {
-    grep 'METRIC.*record_count' "$1" | grep "\"$2\"" | number value | awk '{ sum += $1 } END { print sum + 0 }'
-}
 # The ids in an answer of the sandbox, with commas between.
 ids() { { grep -o '[0-9]\{15,\}' || fail 'the sandbox names no rows'; } | paste -sd, | sed 's/[0-9]\{1,\}/"&"/g'; }
 
@@ -121,29 +95,10 @@ listen() { # ADDRESS
     address=$(sed -n 's/.*listens for events address=\([^ ]*\).*/\1/p' "$folder/listener.tap.log")
 }
 
-step Build "${programs[*]}"
-if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" "${programs[@]/#/--bin=}"
-    DEMO_BINARIES=target/$built
-fi
-binaries=$(cd "$DEMO_BINARIES" && pwd)
-PATH=$binaries:$PATH
-show "$(tap-datastore --version), $(target-analytics --version), in $DEMO_BINARIES"
-
-began_demo=$SECONDS
+build
 step Sandbox "stand-ins of Zoho's accounts, of a Data Store with a haulier's tables, and of an empty workspace in Analytics"
-rm -rf "$folder"
-mkdir -p "$folder"
 # A day's calls in half a minute: the limit of all calls a minute is out of the way, the others are as documented.
-antiphon-sandbox serve --listen 127.0.0.1:0 --datastore-rows "$rows" --analytics-calls 0 > "$folder/sandbox.log" &
-sandbox=$!
-echo "$sandbox" > "$folder/sandbox.pid"
-url=''
-while test -z "$url"; do
-    kill -0 "$sandbox" 2> /dev/null || fail 'the sandbox did not start'
-    sleep 0.1
-    url=$(sed -n 's/^antiphon-sandbox listening on //p' "$folder/sandbox.log")
-done
+serve --datastore-rows "$rows" --analytics-calls 0
 export ZOHO_CLIENT_SECRET=sandbox-secret ZOHO_REFRESH_TOKEN=sandbox-refresh SYNC_SECRET=demo-secret
 for name in tap-datastore target-analytics; do
     sed "s|\"client_id\": .*|\"client_id\": \"sandbox-client\",\n  \"accounts_url\": \"$url\",\n  \"api_url\": \"$url\",\n  \"token_cache_path\": \"tokens.json\",|" \
@@ -152,7 +107,7 @@ done
 cp "$example"/{deletions,events,replace}.json "$folder"
 for name in tap-datastore target-analytics; do
     show "\$ $name --config $name.json --check"
-    (cd "$folder" && "$name" --config "$name.json" --check 2>&1 | tail -n 1 | sed 's/^INFO //') | indent | indent
+    (cd "$folder" && "$name" --config "$name.json" --check 2>&1 | tail -n 1 | sed 's/^INFO //') | indent
 done
 show "page    $url/"
 
@@ -164,7 +119,7 @@ show '$ tap-datastore --config tap-datastore.json --discover > catalog.json' \
     tap-datastore --config tap-datastore.json --discover 2> discover.log > catalog.json &&
         antiphon select catalog.json Trips Trucks Depots --replication-key MODIFIEDTIME --exclude 'Trips.Pin' > select.out
 ) || { tail -n 5 "$folder/discover.log" >&2; fail 'discovery failed'; }
-indent < "$folder/select.out" | indent
+indent < "$folder/select.out"
 
 step 'Full sync' 'by bulk reads and imports; the ids of all rows are noted, so that a later run finds what is gone'
 sync full 0 '--config deletions.json' '--state-file state.json'
@@ -177,7 +132,7 @@ new=$(put "[$(for n in $(seq 30); do printf '%s{"Driver": "Zoë, the \\"new\\" o
 show "$((rows / 40)) trips and 10 trucks changed, 30 trips added; what changed within an hour before the last run is read again"
 sync incremental 0 '' '--state-file state.json' '--state state.json'
 show 'state   (of Trips, in state.json)'
-tail -n 1 "$folder/state.json" | grep -o '"Trips":{.*},"Trucks"' | sed 's/,"Trucks"//' | indent | indent
+tail -n 1 "$folder/state.json" | grep -o '"Trips":{.*},"Trucks"' | sed 's/,"Trucks"//' | indent
 compare
 
 step 'Delete some rows' 'which leave no trace at the source'
@@ -219,7 +174,7 @@ step 'A bad row' 'Km is a POSITIVE_NUMBER in Analytics, and the Data Store takes
 bad=$(put '[{"Driver": "O'\''Neil", "Km": -7}, {"Driver": "Ana", "Km": 7}]')
 sync refused 3 '' '--state-file state.json' '--state state.json'
 show 'exit code 3: one row was refused, and stands in target-analytics.rejects.jsonl; without its record:'
-sed 's/"record":{.*},"reason"/"record":{…},"reason"/' "$folder/target-analytics.rejects.jsonl" | indent | indent
+sed 's/"record":{.*},"reason"/"record":{…},"reason"/' "$folder/target-analytics.rejects.jsonl" | indent
 compare 1
 
 step 'It is mended' 'in the Data Store, and every row that was refused is fetched anew'
@@ -239,19 +194,10 @@ show '$ antiphon state datastore-to-analytics import state.json' '$ antiphon run
         antiphon --quiet run datastore-to-analytics >> antiphon.out 2>> antiphon.log
 ) || { tail -n 12 "$folder/antiphon.log" >&2; fail 'antiphon could not run the pipeline'; }
 show '$ antiphon history'
-(cd "$folder" && antiphon --quiet history) | indent | indent
+(cd "$folder" && antiphon --quiet history) | indent
 
 step 'Both sides' 'at the end, cell by cell'
 compare
 show "equal   every cell of every row, on both sides" \
-    "        of the day's 10000 units $(request GET /_sandbox/analytics | sed -n 's/.*"units":\([0-9.]*\).*/\1/p') were spent, by the stand-in's count" \
-    '' "Look at $folder: configs, catalog, states, journal, and the logs of both sides."
-if test -n "${DEMO_KEEP:-}"; then
-    show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH" \
-        "    export ZOHO_CLIENT_SECRET=$ZOHO_CLIENT_SECRET ZOHO_REFRESH_TOKEN=$ZOHO_REFRESH_TOKEN SYNC_SECRET=$SYNC_SECRET"
-    trap 'exit 0' INT TERM
-    wait "$sandbox" || true
-else
-    show "Took $((SECONDS - began_demo)) s. All that was started is being stopped. DEMO_KEEP=1 make demo-analytics leaves it up, with its page."
-fi
+    "        of the day's 10000 units $(request GET /_sandbox/analytics | sed -n 's/.*"units":\([0-9.]*\).*/\1/p') were spent, by the stand-in's count"
+finish demo-analytics 'configs, catalog, states, journal, and the logs of both sides' 'ZOHO_CLIENT_SECRET ZOHO_REFRESH_TOKEN SYNC_SECRET'

@@ -21,52 +21,9 @@ changed=$((messages / 30 + 100))
 angry=$((organizations / 2 + 1))
 project=sandbox-project
 method=${DEMO_METHOD:-storage_write}
-# Of all profiles the quickest to build; it reads and writes some thousands of rows a second.
-profile=dev built=debug
 programs=(tap-redshift target-bigquery antiphon antiphon-sandbox)
-
-bold='' dim='' off=''
-if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
-show() { printf '  %s\n' "$@"; }
-indent() { sed 's/^/  /'; }
-fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
-
-sandbox=''
-stop() {
-    if test -n "$sandbox"; then
-        kill "$sandbox" 2> /dev/null || true
-        wait "$sandbox" 2> /dev/null || true
-        sandbox=''
-    fi
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# A request to the sandbox: no curl needed.
-request() { # METHOD PATH [JSON]
-    local address=${url#http://} body=${3:-}
-    exec 3<> "/dev/tcp/${address%:*}/${address##*:}"
-    printf '%s %s HTTP/1.0\r\nhost: sandbox\r\ncontent-type: application/json\r\ncontent-length: %s\r\n\r\n%s' \
-        "$1" "$2" "${#body}" "$body" >&3
-    tr -d '\r' <&3 | sed '1,/^$/d'
-    exec 3>&-
-}
-# A statement in BigQuery's own API; a line for each row of the answer, its values parted by spaces.
-query() {
-    local text answer
-    text=$(tr '\n' ' ' | sed 's/"/\\"/g')
-    answer=$(request POST "/bigquery/bigquery/v2/projects/$project/queries" "{\"query\": \"$text\", \"useLegacySql\": false}")
-    case $answer in *'"jobComplete":true'*) ;; *) echo "$answer" >&2; fail 'the stand-in could not run a statement' ;; esac
-    { grep -o '{"f":\[[^]]*\]}' <<< "$answer" || true; } | sed 's/{"f":\[//; s/{"v":"\{0,1\}//g; s/"\{0,1\}}//g; s/\]//; s/,/ /g'
-}
-# The number that stands behind a name in one line of JSON.
-number() { sed -n "s|.*\"$1\": *\([0-9][0-9]*\).*|\1|p"; }
-# A stream's records, summed over the metric lines of a tap.
-records() {
-    grep 'METRIC.*record_count' "$1" | grep "[\".]$2\"" | number value | awk '{ sum += $1 } END { print sum + 0 }'
-}
+# shellcheck source=examples/demo-kit.sh
+. examples/demo-kit.sh
 
 # Runs the pipe as a person would; the logs of both sides go to a file.
 sync() { # NAME EXIT_CODE STATE_FLAGS…
@@ -143,29 +100,10 @@ compare() { # [WHO]
     if test "$who" = none; then show 'equal   in every organization, counts and letters alike'; fi
 }
 
-step Build "$(printf '%s, ' "${programs[@]}" | sed 's/, $//')"
-if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" "${programs[@]/#/--bin=}"
-    DEMO_BINARIES=target/$built
-fi
-binaries=$(cd "$DEMO_BINARIES" && pwd)
-PATH=$binaries:$PATH
-show "$(tap-redshift --version), $(target-bigquery --version), in $DEMO_BINARIES"
-
-began_demo=$SECONDS
+build
 step Sandbox 'a stand-in of BigQuery, and a PostgreSQL with a chat platform of many organizations'
-rm -rf "$folder"
-mkdir -p "$folder"
-antiphon-sandbox serve --listen 127.0.0.1:0 --bigquery-project "$project" --source "${DEMO_SOURCE:-auto}" --source-sample chat \
-    --source-messages "$messages" --source-organizations "$organizations" --write-config "$folder" > "$folder/sandbox.log" &
-sandbox=$!
-echo "$sandbox" > "$folder/sandbox.pid"
-url=''
-while test -z "$url"; do
-    kill -0 "$sandbox" 2> /dev/null || fail 'the sandbox did not start'
-    sleep 0.1
-    url=$(sed -n 's/^antiphon-sandbox listening on //p' "$folder/sandbox.log")
-done
+serve --bigquery-project "$project" --source "${DEMO_SOURCE:-auto}" --source-sample chat \
+    --source-messages "$messages" --source-organizations "$organizations" --write-config "$folder"
 source=$(request GET /_sandbox/source)
 text() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "$source"; }
 jobs=$(number jobs <<< "$source")
@@ -216,7 +154,7 @@ request POST /_sandbox/bigquery/permissions "{\"deny\": [{\"permission\": \"*\",
 change
 sync revoked 3 --state state.json
 show "exit code 3: $(wc -l < "$folder/target-bigquery.rejects.jsonl" | tr -d ' ') rows stand in target-bigquery.rejects.jsonl, all of organization $angry; the first without its record:"
-head -n 1 "$folder/target-bigquery.rejects.jsonl" | sed 's/"record":{.*},"reason"/"record":{…},"reason"/' | indent | indent
+head -n 1 "$folder/target-bigquery.rejects.jsonl" | sed 's/"record":{.*},"reason"/"record":{…},"reason"/' | indent
 show "deleted $(sed -n 's/.*deleted superseded rows.* rows=\([0-9]*\).*/\1/p' "$folder/revoked.target.log" | awk '{ sum += $1 } END { print sum + 0 }') superseded rows of the other organizations"
 # Its view is not readable for us either, so it is granted again before the comparison.
 request POST /_sandbox/bigquery/permissions '{"clear": true}' > /dev/null
@@ -239,14 +177,5 @@ show '$ antiphon state postgres-to-bigquery-tenants import state.json' '$ antiph
         antiphon --quiet run postgres-to-bigquery-tenants >> antiphon.out 2>> antiphon.log
 ) || { tail -n 12 "$folder/antiphon.log" >&2; fail 'antiphon could not run the pipeline'; }
 show '$ antiphon history'
-(cd "$folder" && antiphon --quiet history) | indent | indent
-
-show '' "Look at $folder: configs, catalog, states, and the logs of both sides."
-if test -n "${DEMO_KEEP:-}"; then
-    show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH"
-    trap 'exit 0' INT TERM
-    wait "$sandbox" || true
-else
-    show "Took $((SECONDS - began_demo)) s. All that was started is being stopped. DEMO_KEEP=1 make demo-bigquery leaves it up, with its page."
-fi
+(cd "$folder" && antiphon --quiet history) | indent
+finish demo-bigquery 'configs, catalog, states, and the logs of both sides'

@@ -14,42 +14,9 @@ example=examples/redshift-to-pendo
 folder=${DEMO_DIR:-target/demo}
 rows=${DEMO_ROWS:-100000}
 changed=500
-# Of all profiles the quickest to build; it reads and writes some tens of thousands of rows a second.
-profile=dev built=debug
-
-bold='' dim='' off=''
-if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
-show() { printf '  %s\n' "$@"; }
-indent() { sed 's/^/  /'; }
-fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
-
-sandbox=''
-stop() {
-    if test -n "$sandbox"; then
-        kill "$sandbox" 2> /dev/null || true
-        wait "$sandbox" 2> /dev/null || true
-        sandbox=''
-    fi
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# A control request to the sandbox: no curl needed.
-request() {
-    local address=${url#http://}
-    exec 3<> "/dev/tcp/${address%:*}/${address##*:}"
-    printf '%s %s HTTP/1.0\r\nhost: sandbox\r\ncontent-length: 0\r\n\r\n' "$1" "$2" >&3
-    tr -d '\r' <&3 | sed '1,/^$/d'
-    exec 3>&-
-}
-# The number that stands behind a name in one line of JSON.
-number() { sed -n "s|.*\"$1\": *\([0-9][0-9]*\).*|\1|p"; }
-# A stream's records, summed over the metric lines of a tap.
-records() {
-    grep 'METRIC.*record_count' "$1" | grep "[\".]$2\"" | number value | awk '{ sum += $1 } END { print sum + 0 }'
-}
+programs=(tap-redshift target-pendo antiphon antiphon-sandbox)
+# shellcheck source=examples/demo-kit.sh
+. examples/demo-kit.sh
 
 # Runs the pipe as a person would; the logs of both sides go to a file.
 sync() { # NAME STATE_FLAGS…
@@ -65,29 +32,9 @@ sync() { # NAME STATE_FLAGS…
     took=$((SECONDS - began))
 }
 
-step Build 'tap-redshift, target-pendo, antiphon, antiphon-sandbox'
-if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" --bin tap-redshift --bin target-pendo --bin antiphon --bin antiphon-sandbox
-    DEMO_BINARIES=target/$built
-fi
-binaries=$(cd "$DEMO_BINARIES" && pwd)
-PATH=$binaries:$PATH
-show "$(tap-redshift --version), $(target-pendo --version), in $DEMO_BINARIES"
-
-began_demo=$SECONDS
+build
 step Sandbox 'a stand-in of Pendo, and a PostgreSQL with accounts and visitors of a made-up product'
-rm -rf "$folder"
-mkdir -p "$folder"
-antiphon-sandbox serve --listen 127.0.0.1:0 --source "${DEMO_SOURCE:-auto}" --source-rows "$rows" --write-config "$folder" \
-    > "$folder/sandbox.log" &
-sandbox=$!
-echo "$sandbox" > "$folder/sandbox.pid"
-url=''
-while test -z "$url"; do
-    kill -0 "$sandbox" 2> /dev/null || fail 'the sandbox did not start'
-    sleep 0.1
-    url=$(sed -n 's/^antiphon-sandbox listening on //p' "$folder/sandbox.log")
-done
+serve --source "${DEMO_SOURCE:-auto}" --source-rows "$rows" --write-config "$folder"
 source=$(request GET /_sandbox/source)
 text() { sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" <<< "$source"; }
 jobs=$(number jobs <<< "$source")
@@ -125,7 +72,7 @@ step 'Full sync'
 sync full
 show "$(records "$folder/full.tap.log" account) accounts and $(records "$folder/full.tap.log" visitor) visitors read, in $took s"
 show 'state   (state.json)'
-tail -n 1 "$folder/state.json" | indent | indent
+tail -n 1 "$folder/state.json" | indent
 
 step 'Change some rows' 'as people do who use the product'
 changes=$(request POST "/_sandbox/source/change?rows=$changed")
@@ -135,7 +82,7 @@ step 'Incremental sync' 'account again as a whole, visitor from the state on'
 sync incremental --state state.json
 show "$(records "$folder/incremental.tap.log" account) accounts and $(records "$folder/incremental.tap.log" visitor) visitors read, in $took s"
 show 'state   (the one before is state.json.1)'
-tail -n 1 "$folder/state.json" | indent | indent
+tail -n 1 "$folder/state.json" | indent
 
 step 'What Pendo has now'
 state=$(request GET /_sandbox/state)
@@ -161,15 +108,6 @@ show '$ antiphon run redshift-to-pendo'
 (cd "$folder" && antiphon --quiet run redshift-to-pendo 2> antiphon.log > antiphon.out) ||
     { tail -n 12 "$folder/antiphon.log" >&2; fail 'antiphon could not run the pipeline'; }
 show '$ antiphon history'
-(cd "$folder" && antiphon --quiet history) | indent | indent
+(cd "$folder" && antiphon --quiet history) | indent
 show "Its page: $binaries/antiphon --file $folder/antiphon.toml serve"
-
-show '' "Look at $folder: configs, catalog, states, rejects, and the logs of both sides."
-if test -n "${DEMO_KEEP:-}"; then
-    show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH"
-    trap 'exit 0' INT TERM
-    wait "$sandbox" || true
-else
-    show "Took $((SECONDS - began_demo)) s. All that was started is being stopped. DEMO_KEEP=1 make demo leaves it up, with its page."
-fi
+finish demo 'configs, catalog, states, rejects, and the logs of both sides'

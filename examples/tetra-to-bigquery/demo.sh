@@ -12,50 +12,12 @@ example=examples/tetra-to-bigquery
 folder=${DEMO_DIR:-target/demo-tetra}
 rows=${DEMO_ROWS:-1200}
 project=my-project
-# Of all profiles the quickest to build; it fetches and writes some hundreds of documents a second.
-profile=dev built=debug
+location=EU
 programs=(tap-tetra-searcheql target-bigquery antiphon antiphon-sandbox)
+# shellcheck source=examples/demo-kit.sh
+. examples/demo-kit.sh
 
-bold='' dim='' off=''
-if test -t 1 && test -z "${NO_COLOR:-}"; then bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'; fi
-step() { printf '\n%s%s%s%s\n' "$bold" "$1" "$off" "${2:+$dim  $2$off}"; }
-show() { printf '  %s\n' "$@"; }
-indent() { sed 's/^/    /'; }
-fail() { printf '\ndemo: %s\n' "$1" >&2; exit 1; }
-
-sandbox='' pipe=''
-stop() {
-    local process
-    for process in $pipe $sandbox; do
-        # The pipe is a group of its own.
-        if kill -- "$process" 2> /dev/null; then wait "${process#-}" 2> /dev/null || true; fi
-    done
-    sandbox='' pipe=''
-}
-trap stop EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-
-# A request to the sandbox: no curl needed.
-request() { # METHOD PATH [JSON]
-    # The length counts bytes.
-    local address=${url#http://} body=${3:-} LC_ALL=C
-    exec 3<> "/dev/tcp/${address%:*}/${address##*:}"
-    printf '%s %s HTTP/1.0\r\nhost: sandbox\r\ncontent-type: application/json\r\ncontent-length: %s\r\n\r\n%s' \
-        "$1" "$2" "${#body}" "$body" >&3
-    tr -d '\r' <&3 | sed '1,/^$/d'
-    exec 3>&-
-}
 control() { request POST "/_sandbox/$1" "$2" > /dev/null; }
-# A statement in BigQuery's own API; a line for each row of the answer, its values parted by spaces.
-query() {
-    local text answer
-    text=$(tr '\n' ' ' | sed 's/"/\\"/g')
-    answer=$(request POST "/bigquery/bigquery/v2/projects/$project/queries" \
-        "{\"query\": \"$text\", \"useLegacySql\": false, \"location\": \"EU\", \"maxResults\": 1000000}")
-    case $answer in *'"jobComplete":true'*) ;; *) echo "$answer" >&2; fail 'the stand-in could not run a statement' ;; esac
-    { grep -o '{"f":\[[^]]*\]}' <<< "$answer" || true; } | sed 's/{"f":\[//; s/{"v":"\{0,1\}//g; s/"\{0,1\}}//g; s/\]//; s/,/ /g'
-}
 # Four hours pass on the platform's own clock, by which windows are measured.
 hours_pass() { control tetra/clock '{"advance_seconds": 14400}'; }
 
@@ -116,29 +78,9 @@ sync() { # NAME EXIT_CODE TAP_FLAGS [TARGET_FLAGS]
     show "files read: $read, in $((SECONDS - began)) s"
 }
 
-step Build "$(printf '%s, ' "${programs[@]}" | sed 's/, $//')"
-if test -z "${DEMO_BINARIES:-}"; then
-    ${CARGO:-cargo} build --locked --profile "$profile" "${programs[@]/#/--bin=}"
-    DEMO_BINARIES=target/$built
-fi
-binaries=$(cd "$DEMO_BINARIES" && pwd)
-PATH=$binaries:$PATH
-show "$(tap-tetra-searcheql --version), $(target-bigquery --version), in $DEMO_BINARIES"
-
-began_demo=$SECONDS
+build
 step Sandbox "a stand-in of a Tetra Data Platform with $rows files of a laboratory, and one of BigQuery"
-rm -rf "$folder"
-mkdir -p "$folder"
-antiphon-sandbox serve --listen 127.0.0.1:0 --bigquery-project "$project" --tetra-sample instruments --tetra-files "$rows" \
-    > "$folder/sandbox.log" &
-sandbox=$!
-echo "$sandbox" > "$folder/sandbox.pid"
-url=''
-while test -z "$url"; do
-    kill -0 "$sandbox" 2> /dev/null || fail 'the sandbox did not start'
-    sleep 0.1
-    url=$(sed -n 's/^antiphon-sandbox listening on //p' "$folder/sandbox.log")
-done
+serve --bigquery-project "$project" --tetra-sample instruments --tetra-files "$rows"
 # The example's own configs, with the addresses of the stand-ins. A batch waits a second for more rows and not a
 # minute, so that a state is stored while the first run is still young.
 sed "s|\"base_url\": .*|\"base_url\": \"$url/tetra\",|" "$example/tap-tetra.json" > "$folder/tap-tetra.json"
@@ -234,13 +176,4 @@ show '$ antiphon history'
 show 'what the notifier was told:'
 indent < "$folder/alarms"
 compare
-
-show '' "Look at $folder: configs, catalog, states, rejects, and the logs of both sides."
-if test -n "${DEMO_KEEP:-}"; then
-    show "The sandbox stays up: $url/ shows what arrives. Ctrl-C ends it." \
-        "To run the pipe by hand: cd $folder; PATH=$binaries:\$PATH"
-    trap 'exit 0' INT TERM
-    wait "$sandbox" || true
-else
-    show "Took $((SECONDS - began_demo)) s. All that was started is being stopped. DEMO_KEEP=1 make demo-tetra leaves it up, with its page."
-fi
+finish demo-tetra 'configs, catalog, states, rejects, and the logs of both sides'
