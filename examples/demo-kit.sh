@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the demos share: words on the terminal, requests to the sandbox, and its start and end. Each demo.sh sources it
 # from the root of the checkout, once it has set `folder` and `programs`.
 

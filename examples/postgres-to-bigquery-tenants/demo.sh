@@ -20,6 +20,7 @@ changed=$((messages / 30 + 100))
 # The tenant that takes its permission away.
 angry=$((organizations / 2 + 1))
 project=sandbox-project
+location=''
 method=${DEMO_METHOD:-storage_write}
 programs=(tap-redshift target-bigquery antiphon antiphon-sandbox)
 # shellcheck source=examples/demo-kit.sh

@@ -137,7 +137,7 @@ impl Context {
         &self.inner.binary
     }
 
-    /// The run's id: unique on this machine, sorts by time.
+    /// The run's id: the millisecond of its start and 32 bits of chance; sorts by time.
     pub fn run_id(&self) -> &str {
         &self.inner.run_id
     }

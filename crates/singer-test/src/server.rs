@@ -1,6 +1,7 @@
 //! An HTTP server of a few lines, which answers what a test says and keeps what came. It knows no service: what
 //! one is like stays with the tests that play it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -41,7 +42,7 @@ pub enum Reply {
     /// A status, headers (each with its line end), a body.
     Answer(u16, &'static str, String),
     /// These bytes, and the end of the connection.
-    Raw(&'static [u8]),
+    Raw(Cow<'static, [u8]>),
     /// The connection ends without a word.
     Drop,
 }
@@ -128,7 +129,7 @@ async fn serve(mut socket: TcpStream, log: &Mutex<Vec<Seen>>, answer: &Answering
                 let whole = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
                 (whole.into_bytes(), false)
             }
-            Reply::Raw(bytes) => (bytes.to_vec(), true),
+            Reply::Raw(bytes) => (bytes.into_owned(), true),
             Reply::Drop => return,
         };
         if socket.write_all(&reply).await.is_err() || is_last {
@@ -212,7 +213,7 @@ mod tests {
         let (server, answers) = wait(async {
             let server = Server::start(|number, _| match number {
                 0 => json(201, &serde_json::json!({"a": 1})),
-                1 => Reply::Raw(b"HTTP/1.1 200 OK\r\n"),
+                1 => Reply::Raw(b"HTTP/1.1 200 OK\r\n".into()),
                 _ => Reply::Drop,
             })
             .await;

@@ -102,7 +102,8 @@ impl Cell {
     /// The error of a row whose value for this column does not fit.
     #[cold]
     pub(crate) fn refuse(&self, unfit: Unfit) -> RowError {
-        let (code, reason) = unfit.told(&self.kind.to_string());
+        let key = "a part of the key is null or empty, which is the same to Analytics";
+        let (code, reason) = unfit.told(&self.kind.to_string(), key);
         RowError {
             reason: format!("column `{}`: {reason}", self.column),
             code,

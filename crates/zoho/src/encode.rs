@@ -49,9 +49,9 @@ impl From<EscapeError> for Unfit {
 }
 
 impl Unfit {
-    /// Its code and its words, for a column whose type has this name.
+    /// Its code and its words, for a column whose type has this name; `key` are the words for a key without a value.
     #[cold]
-    pub fn told(self, kind: &str) -> (&'static str, String) {
+    pub fn told(self, kind: &str, key: &str) -> (&'static str, String) {
         match self {
             Self::Kind(given) => ("type", format!("{} cannot be a {kind}", word(given))),
             Self::Range => ("range", format!("a value beyond the range of a {kind}")),
@@ -62,10 +62,7 @@ impl Unfit {
             Self::Format => ("format", format!("a text that is not a {kind}")),
             Self::Surrogate => ("text", "half of a surrogate pair in a text".to_owned()),
             Self::NotFinite => ("number", "a number that is not finite".to_owned()),
-            Self::Key => (
-                "key",
-                "a part of the key is missing, null or empty".to_owned(),
-            ),
+            Self::Key => ("key", key.to_owned()),
         }
     }
 }

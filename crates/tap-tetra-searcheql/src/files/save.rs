@@ -141,7 +141,8 @@ impl Draft {
             }
         };
         file.write_all(&self.waiting)?;
-        self.waiting.clear();
+        // Room for what was unzipped may be much, and is not kept.
+        self.waiting = Vec::new();
         Ok(())
     }
 
@@ -165,9 +166,10 @@ impl Draft {
     }
 
     fn give_up(self) -> io::Result<()> {
-        match self.file {
-            Some(_) => fs::remove_file(self.target.path(PART)),
-            None => Ok(()),
+        // It may also be left from an attempt before, or from a run that died.
+        match fs::remove_file(self.target.path(PART)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
         }
     }
 }

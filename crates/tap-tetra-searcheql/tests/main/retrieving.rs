@@ -227,11 +227,53 @@ fn content_that_breaks_off_is_fetched_again_and_leaves_nothing_half_written() {
     platform.fault(move |seen| {
         let is_first = seen.line.contains("/bucket/") && count.fetch_add(1, Ordering::SeqCst) < 2;
         is_first.then_some(Reply::Raw(
-            b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\nhalf".into(),
         ))
     });
     let got = messages(&platform.sync(json!({}), json!({"retrieve": "file"}), None));
     assert_eq!(got.records("files")[0]["_sdc_file_size"], 23);
+}
+
+#[test]
+fn a_large_file_that_breaks_off_on_its_way_to_the_disk_begins_anew() {
+    let platform = Platform::of(2);
+    platform.change(|inside| inside.files[0].content = "content ".repeat(80_000));
+    let count = AtomicUsize::new(0);
+    let broken = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: 9999999\r\n\r\n{}",
+        "half".repeat(100_000)
+    );
+    platform.fault(move |seen| {
+        let is_first =
+            seen.line.contains("/bucket/00000000") && count.fetch_add(1, Ordering::SeqCst) < 2;
+        is_first.then(|| Reply::Raw(broken.clone().into_bytes().into()))
+    });
+    let read = messages(&platform.sync(json!({}), json!({"retrieve": "file"}), None));
+    let saved = read.records("files")[0]["_sdc_file_path"].as_str().unwrap();
+    let path = platform.folder.path().join("downloads").join(saved);
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "content ".repeat(80_000)
+    );
+    assert!(!path.with_file_name(".part").exists());
+}
+
+#[test]
+fn nothing_is_left_of_a_file_that_turns_out_to_be_too_large() {
+    let platform = Platform::of(1);
+    platform.change(|inside| inside.files[0].content = "content ".repeat(80_000));
+    let changes = json!({"on_failure": "reject", "max_file_bytes": 500_000});
+    let finished = platform.sync(changes, json!({"retrieve": "file"}), None);
+    finished.expect_code(3);
+    let downloads = platform.folder.path().join("downloads");
+    let mut folders = vec![downloads];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            assert!(path.is_dir(), "{} is left", path.display());
+            folders.push(path);
+        }
+    }
 }
 
 #[test]

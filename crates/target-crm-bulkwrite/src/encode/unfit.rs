@@ -30,7 +30,7 @@ impl Unfit {
     #[cold]
     pub(crate) fn at(self, cell: &Cell) -> RowError {
         let (code, reason) = match self {
-            Self::Value(unfit) => unfit.told(cell.kind()),
+            Self::Value(unfit) => unfit.told(cell.kind(), "the key is missing, null or empty"),
             Self::Length(length) => (
                 "length",
                 match cell.max_length {

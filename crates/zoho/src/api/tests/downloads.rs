@@ -36,8 +36,10 @@ async fn a_download_is_a_file_that_nobody_else_can_see() {
 #[tokio::test]
 async fn a_download_that_breaks_off_is_begun_anew() {
     let stage = Stage::of(|number, _| match number {
-        0 => Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nold"),
-        1 => Reply::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nold\r\n"),
+        0 => Reply::Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nold".into()),
+        1 => {
+            Reply::Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nold\r\n".into())
+        }
         _ => Reply::Answer(200, ZIP, "new".to_owned()),
     })
     .await;
@@ -49,7 +51,7 @@ async fn a_download_that_breaks_off_is_begun_anew() {
     assert_eq!(stage.service.count(), 3);
 
     let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nold";
-    let stage = Stage::of(move |_, _| Reply::Raw(cut)).await;
+    let stage = Stage::of(move |_, _| Reply::Raw(cut.into())).await;
     let fault = download(&stage, &folder, 9).await.unwrap_err();
     assert_eq!(fault.into_error("x").kind(), Kind::Transient);
     assert_eq!(stage.service.count(), 3);
