@@ -222,6 +222,9 @@ pub(crate) fn write_lines(tap: Command, path: &Path, rows: u64) -> Result<u64> {
     };
     measure::run_pipe(vec![tap], &ends)?;
     let file = File::open(path).context("cannot read the lines of the tap")?;
+    // A disk that is still writing them takes its time from whoever is measured next.
+    file.sync_all()
+        .context("cannot sync the lines of the tap")?;
     let (records, _) = raw_loop::run(BufReader::new(file))?;
     ensure!(
         records == rows,
