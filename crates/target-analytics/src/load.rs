@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use singer_core::{Error, Kind, Result};
+use singer_runtime::blocking::blocking;
 use tokio::time::Instant;
 use zoho::{Class, Fault, Repeat};
 
@@ -260,13 +261,11 @@ impl Load<'_> {
             return Ok(None);
         }
         let (recipe, rows) = (self.recipe.clone(), file.rows.clone());
-        let blamed = tokio::task::spawn_blocking(move || {
+        let blamed = blocking(move || {
             let lines = lines(&recipe, &rows);
-            complaint::blame(&complaints, &lines)
+            Ok(complaint::blame(&complaints, &lines))
         });
-        blamed.await.map_err(|error| {
-            Error::internal("looking for rows at fault panicked").with_source(error)
-        })
+        blamed.await
     }
 
     /// Refuses rows of a file; returns the others.

@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use singer_core::Result;
 use singer_core::scan::ValueKind;
-use singer_core::{Error, Result};
+use singer_runtime::blocking::blocking;
 use singer_runtime::target::{Batch, Outcome, Record, Refusal, Verdict};
 use zoho::multipart::Form;
 use zoho::table::write_header;
@@ -232,9 +233,7 @@ impl Recipe {
     /// Encodes rows, away from the threads that send.
     pub(crate) async fn file(&self, rows: Vec<Row>) -> Result<File> {
         let recipe = self.clone();
-        tokio::task::spawn_blocking(move || recipe.draft(&rows).finish())
-            .await
-            .map_err(|error| Error::internal("encoding rows panicked").with_source(error))
+        blocking(move || Ok(recipe.draft(&rows).finish())).await
     }
 
     /// The rows of all parts.

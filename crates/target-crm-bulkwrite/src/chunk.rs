@@ -1,7 +1,7 @@
 //! Rows become a file: encoded, zipped and put into the body of the upload as they come, so that only the
 //! zip is ever whole; cut where the service's limits are.
 
-use singer_core::{Error, Result};
+use singer_core::Result;
 use singer_net::Bytes;
 use singer_runtime::target::Batch;
 use zoho::archive::Writer;
@@ -142,11 +142,6 @@ pub(crate) fn preview(shape: &Shape, batch: &Batch, rows: &[u32], columns: &[usi
         drop(encode::line(&batch.record(*row as usize), &cells, &mut out));
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// The error of a task that panicked.
-pub(crate) fn panicked(error: tokio::task::JoinError) -> Error {
-    Error::internal("building a file panicked").with_source(error)
 }
 
 #[cfg(test)]

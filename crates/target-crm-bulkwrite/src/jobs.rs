@@ -8,6 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use singer_core::{Error, Kind, Result};
 use singer_net::{Answer, Bytes, StatusCode};
+use singer_runtime::blocking::blocking;
 use singer_runtime::target::Batch;
 use zoho::archive::{self, Bounds};
 use zoho::fault::Service as _;
@@ -134,13 +135,13 @@ impl Jobs<'_> {
     ) -> Result<(Vec<u32>, Chunk)> {
         let (shape, batch) = (Arc::clone(self.shape), Arc::clone(self.batch));
         let columns = Arc::clone(columns);
-        let built = tokio::task::spawn_blocking(move || {
+        blocking(move || {
             let mut rows = rows;
             let chunk = chunk::build(&shape, &batch, &rows, &columns, most)?;
             rows.drain(..chunk.taken);
             Ok((rows, chunk))
-        });
-        built.await.map_err(chunk::panicked)?
+        })
+        .await
     }
 
     /// Counts what became of rows; returns those that were not reached.
@@ -405,8 +406,7 @@ pub(crate) async fn read(
     let Some(file) = downloaded else {
         return without_result(details, rows);
     };
-    let lines = tokio::task::spawn_blocking(move || lines(file, key));
-    lines.await.map_err(chunk::panicked)?.map(Some)
+    blocking(move || lines(file, key)).await.map(Some)
 }
 
 fn lines(file: File, key: Option<String>) -> Result<Vec<Line>> {

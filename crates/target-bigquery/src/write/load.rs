@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use singer_core::{Error, Result};
+use singer_runtime::blocking::blocking;
 use singer_runtime::target::Batch;
 
 use super::rows::{self, File, Line, Recipe, Stamp};
@@ -169,9 +170,7 @@ pub(super) fn stamp(inner: &Inner, batch: &Batch) -> Stamp {
 
 async fn encode(batch: &Arc<Batch>, part: &Part, recipe: &Recipe) -> Result<File> {
     let (batch, part, recipe) = (Arc::clone(batch), part.clone(), recipe.clone());
-    tokio::task::spawn_blocking(move || rows::file(&batch, &part, &recipe))
-        .await
-        .map_err(|error| Error::internal("encoding rows panicked").with_source(error))?
+    blocking(move || rows::file(&batch, &part, &recipe)).await
 }
 
 /// One file on its way.

@@ -18,6 +18,7 @@ use singer_core::scan::ValueKind;
 use singer_core::value::time::{DAY, parse_date, parse_timestamp};
 use singer_core::{Error, Result};
 use singer_net::redact;
+use singer_runtime::blocking::blocking;
 use singer_runtime::target::{Batch, Record};
 
 use super::load::stamp;
@@ -80,9 +81,7 @@ pub(super) async fn write(
     let encoded = {
         let recipe = recipe(inner, shape, ready, batch);
         let (batch, part) = (Arc::clone(batch), part.clone());
-        tokio::task::spawn_blocking(move || encode(&batch, &part, &recipe))
-            .await
-            .map_err(|error| Error::internal("encoding rows panicked").with_source(error))?
+        blocking(move || Ok(encode(&batch, &part, &recipe))).await?
     };
     for (row, error) in &encoded.refused {
         written.refuse_row(*row, error);
